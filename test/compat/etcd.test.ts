@@ -1,0 +1,6 @@
+/** The suite against a real etcd: proves the suite. */
+import t from 'tap';
+import { compat } from './suite/index.ts';
+import { etcd } from './suite/target.ts';
+
+await compat(t, etcd);

@@ -1,0 +1,111 @@
+/**
+ * Runs Kubernetes' storage conformance against servers started here: etcd (the control: what fails there is a fault of this
+ * module), plinth on SQLite, plinth in memory.
+ *
+ *     node --import tsx test/compat/kubernetes/run.ts [etcd] [sqlite] [memory] [--run=REGEXP]
+ *
+ * The last line says `N passed, N failed, N skipped`. Totals count Go's top-level tests.
+ */
+import { spawn, spawnSync } from 'node:child_process';
+import path from 'node:path';
+import { createInterface } from 'node:readline';
+import { findExecutable, repositoryRoot } from '../../support/process.ts';
+import { type Server, startEtcd, startPlinth } from '../../support/server.ts';
+import { printTotals, type Totals } from '../../support/totals.ts';
+
+/** These need a server that nobody has used before; all others share one. */
+const freshTest = /^TestFresh/;
+/** The suite wants progress without asking for it. */
+const flags = ['--watch-progress-notify-interval=1s'];
+const testTimeout = '10m';
+const folder = import.meta.dirname;
+const binary = path.join(repositoryRoot, 'build', 'bin', 'kubernetes-conformance.test');
+
+const starters: Readonly<Record<string, () => Promise<Server>>> = {
+  etcd: () => startEtcd({ flags }),
+  sqlite: () => startPlinth({ backend: 'sqlite', flags }),
+  memory: () => startPlinth({ backend: 'memory', flags }),
+};
+
+function compile(): void {
+  if (!findExecutable('go')) throw new Error('the go command is not on PATH (Go 1.26 or newer is needed)');
+  const go = spawnSync('go', ['test', '-c', '-o', binary, '.'], {
+    cwd: folder,
+    stdio: 'inherit',
+    env: { ...process.env, GOFLAGS: '-buildvcs=false -mod=readonly' },
+  });
+  if (go.status !== 0) throw new Error('the conformance tests do not compile');
+}
+
+function testNames(pattern: string): string[] {
+  const list = spawnSync(binary, [`-test.list=${pattern}`], { cwd: folder, encoding: 'utf8' });
+  if (list.status !== 0) throw new Error(`no list of tests: ${list.stderr}`);
+  return list.stdout.split('\n').filter((line) => line.startsWith('Test'));
+}
+
+/** Runs these tests on this server, echoes failures with what the test said, and counts. */
+async function runTests(server: Server, names: readonly string[], totals: Totals): Promise<void> {
+  const child = spawn(
+    binary,
+    [`-endpoint=${server.url}`, `-test.run=^(${names.join('|')})$`, `-test.timeout=${testTimeout}`, '-test.v=test2json'],
+    { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },
+  );
+  const missing = new Set(names);
+  let said: string[] = [];
+  child.stderr.resume();
+  for await (const raw of createInterface({ input: child.stdout })) {
+    // A line of the test framework begins with ^V (0x16) in test2json mode: no output of a test can pass for a verdict.
+    const framed = raw.startsWith('\x16');
+    const line = framed ? raw.slice(1) : raw;
+    const verdict = framed ? /^--- (PASS|FAIL|SKIP): (\S+) \((\S+)\)/.exec(line) : null;
+    if (!verdict) {
+      said.push(line);
+      continue;
+    }
+    const [, outcome, name, took] = verdict as unknown as [string, string, string, string];
+    missing.delete(name);
+    if (outcome === 'PASS') totals.passed++;
+    else if (outcome === 'SKIP') totals.skipped++;
+    else totals.failed++;
+    console.log(`${outcome === 'PASS' ? 'ok' : outcome.toLowerCase()} ${server.name} ${name} ${took}`);
+    if (outcome === 'FAIL') console.log(said.map((text) => `    ${text}`).join('\n'));
+    said = [];
+  }
+  if (missing.size === 0) return;
+  // A panic or a timeout ended the process: those tests have no verdict, which is a failure.
+  totals.failed += missing.size;
+  for (const name of missing) console.log(`fail ${server.name} ${name}: no verdict`);
+  console.log(said.slice(-100).join('\n'));
+}
+
+async function conformance(target: string, names: readonly string[]): Promise<Totals> {
+  const start = starters[target];
+  if (!start) throw new Error(`unknown server ${target}: one of ${Object.keys(starters).join(', ')}`);
+  const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+  const shared = names.filter((name) => !freshTest.test(name));
+  const groups = [...(shared.length > 0 ? [shared] : []), ...names.filter((name) => freshTest.test(name)).map((n) => [n])];
+  for (const group of groups) {
+    const server = await start();
+    try {
+      await runTests(server, group, totals);
+    } finally {
+      await server.close();
+    }
+  }
+  console.log(`${target}: ${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+  return totals;
+}
+
+const args = process.argv.slice(2);
+const pattern = args.find((arg) => arg.startsWith('--run='))?.slice('--run='.length) ?? '.';
+const targets = args.filter((arg) => !arg.startsWith('--'));
+compile();
+const names = testNames(pattern);
+const all: Totals = { passed: 0, failed: 0, skipped: 0 };
+for (const target of targets.length > 0 ? targets : Object.keys(starters)) {
+  const totals = await conformance(target, names);
+  all.passed += totals.passed;
+  all.failed += totals.failed;
+  all.skipped += totals.skipped;
+}
+printTotals(all);
