@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apiserver/pkg/apis/example"
 	"k8s.io/apiserver/pkg/storage"
@@ -25,10 +27,15 @@ func cached(t *testing.T, f *fixture) storage.Interface {
 			pod := object.(metav1.Object)
 			return path.Join("/pods", pod.GetNamespace(), pod.GetName()), nil
 		},
-		GetAttrsFunc: storage.DefaultNamespaceScopedAttr,
-		NewFunc:      func() runtime.Object { return &example.Pod{} },
-		NewListFunc:  func() runtime.Object { return &example.PodList{} },
-		Codec:        f.codec,
+		GetAttrsFunc: func(object runtime.Object) (labels.Set, fields.Set, error) {
+			pod := object.(*example.Pod)
+			return pod.Labels, fields.Set{
+				"metadata.name": pod.Name, "metadata.namespace": pod.Namespace, "spec.nodeName": pod.Spec.NodeName,
+			}, nil
+		},
+		NewFunc:     func() runtime.Object { return &example.Pod{} },
+		NewListFunc: func() runtime.Object { return &example.PodList{} },
+		Codec:       f.codec,
 	})
 	if err != nil {
 		t.Fatal(err)

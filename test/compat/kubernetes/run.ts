@@ -4,7 +4,7 @@
  *
  *     node --import tsx test/compat/kubernetes/run.ts [etcd] [sqlite] [memory] [--run=REGEXP]
  *
- * The last line says `N passed, N failed, N skipped`. Totals count Go's top-level tests.
+ * The last line says `N passed, N failed, N skipped`. A test that has subtests counts by these.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import path from 'node:path';
@@ -18,6 +18,7 @@ const freshTest = /^TestFresh/;
 /** The suite wants progress without asking for it. */
 const flags = ['--watch-progress-notify-interval=1s'];
 const testTimeout = '10m';
+const verdictWord: Readonly<Record<string, string>> = { PASS: 'ok', FAIL: 'not ok', SKIP: 'skipped' };
 const folder = import.meta.dirname;
 const binary = path.join(repositoryRoot, 'build', 'bin', 'kubernetes-conformance.test');
 
@@ -47,10 +48,17 @@ function testNames(pattern: string): string[] {
 async function runTests(server: Server, names: readonly string[], totals: Totals): Promise<void> {
   const child = spawn(
     binary,
-    [`-endpoint=${server.url}`, `-test.run=^(${names.join('|')})$`, `-test.timeout=${testTimeout}`, '-test.v=test2json'],
+    [
+      `-endpoint=${server.url}`,
+      `-test.run=^(${names.join('|')})$`,
+      `-test.timeout=${testTimeout}`,
+      '-test.v=test2json',
+    ],
     { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] },
   );
   const missing = new Set(names);
+  const parents = new Set<string>();
+  const failedParents = new Set<string>();
   let said: string[] = [];
   child.stderr.resume();
   for await (const raw of createInterface({ input: child.stdout })) {
@@ -64,17 +72,23 @@ async function runTests(server: Server, names: readonly string[], totals: Totals
     }
     const [, outcome, name, took] = verdict as unknown as [string, string, string, string];
     missing.delete(name);
-    if (outcome === 'PASS') totals.passed++;
-    else if (outcome === 'SKIP') totals.skipped++;
-    else totals.failed++;
-    console.log(`${outcome === 'PASS' ? 'ok' : outcome.toLowerCase()} ${server.name} ${name} ${took}`);
+    // Subtests report before their parent, so a parent is known when its turn comes.
+    for (let slash = name.lastIndexOf('/'); slash > 0; slash = name.lastIndexOf('/', slash - 1)) {
+      parents.add(name.slice(0, slash));
+      if (outcome === 'FAIL') failedParents.add(name.slice(0, slash));
+    }
+    if (outcome === 'FAIL' && !failedParents.has(name)) totals.failed++;
+    if (outcome === 'PASS' && !parents.has(name)) totals.passed++;
+    if (outcome === 'SKIP') totals.skipped++;
+    if (outcome !== 'PASS' || !name.includes('/'))
+      console.log(`${verdictWord[outcome]} ${server.name} ${name} ${took}`);
     if (outcome === 'FAIL') console.log(said.map((text) => `    ${text}`).join('\n'));
     said = [];
   }
   if (missing.size === 0) return;
   // A panic or a timeout ended the process: those tests have no verdict, which is a failure.
   totals.failed += missing.size;
-  for (const name of missing) console.log(`fail ${server.name} ${name}: no verdict`);
+  for (const name of missing) console.log(`not ok ${server.name} ${name}: no verdict`);
   console.log(said.slice(-100).join('\n'));
 }
 
@@ -83,7 +97,10 @@ async function conformance(target: string, names: readonly string[]): Promise<To
   if (!start) throw new Error(`unknown server ${target}: one of ${Object.keys(starters).join(', ')}`);
   const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
   const shared = names.filter((name) => !freshTest.test(name));
-  const groups = [...(shared.length > 0 ? [shared] : []), ...names.filter((name) => freshTest.test(name)).map((n) => [n])];
+  const groups = [
+    ...(shared.length > 0 ? [shared] : []),
+    ...names.filter((name) => freshTest.test(name)).map((n) => [n]),
+  ];
   for (const group of groups) {
     const server = await start();
     try {
