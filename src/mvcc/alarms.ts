@@ -1,0 +1,94 @@
+/** Alarms, and the quota that raises NOSPACE. An alarm is a record of the log, so every replica obeys it. */
+import type { StorageSize } from '../registry/image.ts';
+import type { Committer } from './committer.ts';
+import { StoreError } from './errors.ts';
+import type { Replica } from './replica.ts';
+
+export const AlarmType = { NOSPACE: 1, CORRUPT: 2 } as const;
+
+export interface Alarm {
+  readonly memberId: bigint;
+  readonly alarm: number;
+}
+
+/** How old the known size may be before a write asks for it anew. */
+const sizeMaxAgeMs = 1000;
+const alarmRecordBytes = 16;
+
+export class Alarms {
+  readonly #replica: Replica;
+  readonly #committer: Committer;
+  readonly #memberId: bigint;
+  /** 0: no quota. */
+  readonly #quotaBytes: number;
+  readonly #now: () => number;
+  #size: StorageSize = { total: 0, inUse: 0 };
+  #sizeAtMs = Number.NEGATIVE_INFINITY;
+  #measuring: Promise<StorageSize> | undefined;
+  /** Bytes proposed since the size was measured. */
+  #added = 0;
+
+  constructor(replica: Replica, committer: Committer, memberId: bigint, quotaBytes: number, now: () => number) {
+    this.#replica = replica;
+    this.#committer = committer;
+    this.#memberId = memberId;
+    this.#quotaBytes = quotaBytes;
+    this.#now = now;
+  }
+
+  list(): Alarm[] {
+    return [...this.#replica.state.alarms.values()];
+  }
+
+  async activate(memberId: bigint, alarm: number): Promise<void> {
+    await this.#set(memberId, alarm, true);
+  }
+
+  async deactivate(memberId: bigint, alarm: number): Promise<void> {
+    await this.#set(memberId, alarm, false);
+  }
+
+  async #set(memberId: bigint, alarm: number, active: boolean): Promise<void> {
+    await this.#committer.propose(alarmRecordBytes, (draft) => {
+      if (draft.state.alarms.has(`${memberId}/${alarm}`) !== active) {
+        draft.record({ kind: 'alarm', memberId, alarm, active });
+      }
+    });
+  }
+
+  /** Measures the storage, at most once at a time. */
+  async size(): Promise<StorageSize> {
+    this.#measuring ??= this.#measure();
+    return await this.#measuring;
+  }
+
+  async #measure(): Promise<StorageSize> {
+    try {
+      const before = this.#added;
+      this.#size = await this.#replica.storage.image.size();
+      this.#sizeAtMs = this.#now();
+      this.#added -= before;
+      return this.#size;
+    } finally {
+      this.#measuring = undefined;
+    }
+  }
+
+  /**
+   * Throws NoSpace if a write that adds about `bytes` must be refused: the alarm is on, or it would pass the quota (which
+   * turns the alarm on).
+   */
+  checkSpace(bytes: number): void {
+    for (const { alarm } of this.#replica.state.alarms.values()) {
+      if (alarm === AlarmType.NOSPACE) throw new StoreError('NoSpace');
+    }
+    if (this.#quotaBytes === 0) return;
+    if (this.#now() - this.#sizeAtMs > sizeMaxAgeMs) this.size().catch(() => {});
+    if (this.#size.total + this.#added + bytes <= this.#quotaBytes) {
+      this.#added += bytes;
+      return;
+    }
+    this.activate(this.#memberId, AlarmType.NOSPACE).catch(() => {});
+    throw new StoreError('NoSpace');
+  }
+}

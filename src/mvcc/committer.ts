@@ -1,0 +1,253 @@
+/**
+ * Group commit. Requests queue while one append is in flight; when it returns, everything queued becomes the next batch: so
+ * throughput grows with load while a request waits one to two commits. Nothing is visible before the log has taken it.
+ *
+ * What can become of an append:
+ *   appended          apply, answer the clients
+ *   conflict          somebody else has the slot: apply the tail, evaluate the same requests again
+ *   gone              the log was truncated past us: as conflict; but if an earlier try of this batch had an unknown
+ *                     outcome, nobody can tell any more, and the clients are told just that
+ *   failed            certainly not stored: the clients get UNAVAILABLE with the reason
+ *   unknown           the same batch again, with the same id, until it is decided. Clients stop waiting at their time limit;
+ *                     the batch does not
+ */
+import { type AppendOutcome, BackendError } from '../registry/log.ts';
+import { Draft, NeedValues } from './draft.ts';
+import { StoreError, StoreUnavailable } from './errors.ts';
+import type { Replica } from './replica.ts';
+
+/** One batch holds at most this many requests … */
+export const batchRequestsMax = 1000;
+/** … and takes no more once it has this many bytes. */
+export const batchBytesTarget = 4 * 1024 * 1024;
+/** Beyond these, new writes are refused with `too many requests`. */
+export const queueRequestsMax = 20_000;
+export const queueBytesMax = 128 * 1024 * 1024;
+/** How long a client waits for its write: etcd's 5 s plus two elections. */
+export const requestTimeoutMs = 7000;
+const retryPauseMs = { first: 5, last: 500 };
+
+interface Proposal {
+  readonly run: (draft: Draft) => unknown;
+  readonly bytes: number;
+  readonly queuedAtMs: number;
+  resolve(result: unknown): void;
+  reject(error: unknown): void;
+  /** The client has been answered (or told that nobody knows). */
+  settled: boolean;
+}
+
+interface Attempt {
+  readonly proposal: Proposal;
+  readonly result: unknown;
+  readonly error: unknown;
+}
+
+export interface CommitObserver {
+  /** After each append that the log took. */
+  committed(requests: number, bytes: number, milliseconds: number): void;
+  /** An append whose outcome was unknown, lost to another writer, or refused by the database. */
+  troubled(kind: 'conflict' | 'gone' | 'failed' | 'unknown' | 'fate-unknown', message: string): void;
+}
+
+export interface CommitterOptions {
+  /** Identifies this process in batch ids; unique for all time. */
+  readonly replicaId: string;
+  readonly now: () => number;
+  readonly observer: CommitObserver;
+  /** Something that can not happen did: the process must not go on. */
+  readonly fatal: (error: unknown) => void;
+}
+
+export class Committer {
+  readonly #replica: Replica;
+  readonly #options: CommitterOptions;
+  #queue: Proposal[] = [];
+  #queuedBytes = 0;
+  #batches = 0;
+  #running: Promise<void> | undefined;
+  #inFlight: readonly Proposal[] = [];
+  #closed = false;
+  #sweep: NodeJS.Timeout | undefined;
+
+  constructor(replica: Replica, options: CommitterOptions) {
+    this.#replica = replica;
+    this.#options = options;
+  }
+
+  get pending(): number {
+    return this.#queue.length + this.#inFlight.length;
+  }
+
+  /**
+   * Has `run` evaluated in the next batch and resolves with what it returned once that is durable. `bytes` is about what it
+   * will add to the batch. Rejects with what `run` threw, or StoreUnavailable.
+   */
+  propose<T>(bytes: number, run: (draft: Draft) => T): Promise<T> {
+    if (this.#closed) return Promise.reject(new StoreError('Stopped'));
+    if (this.#queue.length >= queueRequestsMax || this.#queuedBytes + bytes > queueBytesMax) {
+      return Promise.reject(new StoreError('TooManyRequests'));
+    }
+    return new Promise<T>((resolve, reject) => {
+      this.#queuedBytes += bytes;
+      this.#queue.push({
+        run,
+        bytes,
+        queuedAtMs: this.#options.now(),
+        resolve: resolve as (result: unknown) => void,
+        reject,
+        settled: false,
+      });
+      this.#running ??= this.#run();
+    });
+  }
+
+  /** Commits what is queued and takes no more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    // What arrives in this turn of the event loop goes together.
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#sweep = setInterval(() => this.#expire(), 500);
+    try {
+      while (this.#queue.length > 0) await this.#commit(this.#take());
+    } catch (error) {
+      this.#options.fatal(error);
+    } finally {
+      clearInterval(this.#sweep);
+      this.#running = undefined;
+    }
+  }
+
+  #take(): Proposal[] {
+    let bytes = 0;
+    let count = 0;
+    while (count < this.#queue.length && count < batchRequestsMax) {
+      bytes += (this.#queue[count] as Proposal).bytes;
+      if (bytes > batchBytesTarget && count > 0) break;
+      count++;
+    }
+    const taken = this.#queue.slice(0, count);
+    this.#queue = this.#queue.slice(count);
+    for (const proposal of taken) this.#queuedBytes -= proposal.bytes;
+    return taken.filter((proposal) => !proposal.settled);
+  }
+
+  /** Brings the proposals into the log, one batch, however often it must be evaluated. */
+  async #commit(taken: readonly Proposal[]): Promise<void> {
+    this.#inFlight = taken;
+    try {
+      let open = taken;
+      while (open.length > 0) {
+        const draft = new Draft(
+          this.#replica.state,
+          open.reduce((sum, { bytes }) => sum + bytes + 64, 64),
+        );
+        const attempts = await this.#evaluate(draft, open);
+        if (attempts === undefined) continue;
+        if (await this.#decide(draft, attempts)) return;
+        open = open.filter((proposal) => !proposal.settled);
+      }
+    } catch (error) {
+      const reason = error instanceof BackendError ? error.message : undefined;
+      if (reason === undefined) throw error;
+      this.#options.observer.troubled('failed', reason);
+      for (const proposal of taken) settle(proposal, undefined, new StoreUnavailable(reason, false));
+    } finally {
+      this.#inFlight = [];
+    }
+  }
+
+  /** Evaluates all requests in order; undefined if the state moved on meanwhile (values had to be loaded). */
+  async #evaluate(draft: Draft, proposals: readonly Proposal[]): Promise<Attempt[] | undefined> {
+    const attempts: Attempt[] = [];
+    for (const proposal of proposals) {
+      for (;;) {
+        try {
+          attempts.push({ proposal, result: draft.attempt(proposal.run), error: undefined });
+        } catch (error) {
+          if (error instanceof NeedValues) {
+            await this.#replica.pin(draft.state, error.items, draft.pinned);
+            if (this.#moved(draft)) return undefined;
+            continue;
+          }
+          if (!(error instanceof StoreError)) throw error;
+          attempts.push({ proposal, result: undefined, error });
+        }
+        break;
+      }
+    }
+    return attempts;
+  }
+
+  #moved(draft: Draft): boolean {
+    return this.#replica.state !== draft.state || draft.state.slot !== draft.baseSlot;
+  }
+
+  /** Appends and answers. False: the requests must be evaluated again. */
+  async #decide(draft: Draft, attempts: readonly Attempt[]): Promise<boolean> {
+    if (draft.empty) {
+      // Nothing to write: but an answer needs proof that its view was current.
+      await this.#replica.barrier();
+      if (this.#moved(draft)) return false;
+      for (const { proposal, result, error } of attempts) settle(proposal, result, error);
+      return true;
+    }
+    const { data, batch } = draft.seal();
+    const startedAtMs = this.#options.now();
+    const outcome = await this.#append(draft.baseSlot, data);
+    if (outcome === 'appended') {
+      this.#options.observer.committed(attempts.length, data.length, this.#options.now() - startedAtMs);
+      this.#replica.apply(draft.baseSlot + 1, batch);
+      for (const { proposal, result, error } of attempts) settle(proposal, result, error);
+      return true;
+    }
+    this.#options.observer.troubled(outcome, 'another replica committed first');
+    if (outcome === 'fate-unknown') {
+      const error = new StoreUnavailable('the outcome of the write is unknown: the log was truncated meanwhile', true);
+      for (const { proposal } of attempts) settle(proposal, undefined, error);
+    }
+    await this.#replica.catchUp();
+    return outcome === 'fate-unknown';
+  }
+
+  /** Appends one batch, however often it takes to learn what became of it. */
+  async #append(after: number, data: Uint8Array): Promise<AppendOutcome | 'fate-unknown'> {
+    const id = `${this.#options.replicaId}-${++this.#batches}`;
+    let unknown = false;
+    let pauseMs = retryPauseMs.first;
+    for (;;) {
+      try {
+        const outcome = await this.#replica.storage.log.append(after, id, data);
+        return outcome === 'gone' && unknown ? 'fate-unknown' : outcome;
+      } catch (error) {
+        if (!(error instanceof BackendError)) throw error;
+        // Once a try had an unknown outcome, a later certain failure says nothing about that one.
+        if (error.outcome === 'failed' && !unknown) throw error;
+        unknown = true;
+        this.#options.observer.troubled('unknown', error.message);
+        if (this.#closed) return 'fate-unknown';
+      }
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+      pauseMs = Math.min(pauseMs * 2, retryPauseMs.last);
+    }
+  }
+
+  /** Tells clients that have waited too long. Their writes may still happen. */
+  #expire(): void {
+    const before = this.#options.now() - requestTimeoutMs;
+    for (const proposal of [...this.#inFlight, ...this.#queue]) {
+      if (proposal.queuedAtMs < before) settle(proposal, undefined, new StoreError('Timeout'));
+    }
+  }
+}
+
+function settle(proposal: Proposal, result: unknown, error: unknown): void {
+  if (proposal.settled) return;
+  proposal.settled = true;
+  if (error === undefined) proposal.resolve(result);
+  else proposal.reject(error);
+}

@@ -1,0 +1,152 @@
+/**
+ * This process's copy of the state and its place in the log: how it starts, follows the tail, proves that it has everything,
+ * and starts anew when the log was truncated past it.
+ */
+import type { Storage } from '../registry/backend.ts';
+import type { ImageRowHead } from '../registry/image.ts';
+import { Version } from './key-index.ts';
+import { loadKeyValues, ValueGone } from './loader.ts';
+import { BatchWriter, type Change, type DecodedBatch, decodeBatch, type RevisionRecord } from './records.ts';
+import { firstRevision, State } from './state.ts';
+import { notLoaded, ValueCache } from './values.ts';
+
+export interface ReplicaOptions {
+  readonly valueCacheBytes: number;
+  /** Monotonic milliseconds. */
+  readonly now: () => number;
+}
+
+/** The named record of the image that holds what is not a key; encoded as a batch. */
+const stateRecord = 'state';
+const tailLimit = { batches: 500, bytes: 8 * 1024 * 1024 };
+
+export class Replica {
+  readonly storage: Storage;
+  readonly #options: ReplicaOptions;
+  #state: State;
+  /** Where the image's mark stood when it was last known here. */
+  imageRevision = 0;
+  /** Called after each batch with its revisions, and with `rebuilt` when the state was replaced by a newer one. */
+  onApplied: (revisions: readonly RevisionRecord[], rebuilt: boolean) => void = () => {};
+  /** The barrier that is reading now, and the one that waits for it. */
+  #reading: Promise<void> | undefined;
+  #waiting: Promise<void> | undefined;
+
+  private constructor(storage: Storage, options: ReplicaOptions) {
+    this.storage = storage;
+    this.#options = options;
+    this.#state = new State(new ValueCache(options.valueCacheBytes), -1, firstRevision);
+  }
+
+  static async open(storage: Storage, options: ReplicaOptions): Promise<Replica> {
+    const replica = new Replica(storage, options);
+    await replica.#rebuild();
+    return replica;
+  }
+
+  get state(): State {
+    return this.#state;
+  }
+
+  /** Applies a batch unless that slot was applied already (by the tail, while our own append was on its way back). */
+  apply(slot: number, batch: DecodedBatch): void {
+    if (slot <= this.#state.slot) return;
+    this.onApplied(this.#state.apply(slot, batch, this.#options.now()), false);
+  }
+
+  /**
+   * Returns when everything is applied here that was committed before the call. Calls that wait at the same moment share
+   * one read of the tail.
+   */
+  barrier(): Promise<void> {
+    if (this.storage.log.exclusive) return resolved;
+    return this.catchUp();
+  }
+
+  /** As `barrier`, but reads the tail even of an exclusive log (to learn what became of an append). */
+  catchUp(): Promise<void> {
+    // A read that already runs may have begun before something that this caller must see: wait for the next one.
+    this.#waiting ??= this.#afterReading();
+    return this.#waiting;
+  }
+
+  async #afterReading(): Promise<void> {
+    await this.#reading?.catch(() => {});
+    this.#reading = this.#waiting;
+    this.#waiting = undefined;
+    await this.#followTail();
+  }
+
+  async #followTail(): Promise<void> {
+    for (;;) {
+      const batches = await this.storage.log.read(this.#state.slot, tailLimit);
+      if (batches.length === 0) return;
+      for (const { slot, data } of batches) {
+        if (slot > this.#state.slot + 1) {
+          await this.#rebuild();
+          break;
+        }
+        this.apply(slot, decodeBatch(data));
+      }
+    }
+  }
+
+  /**
+   * Loads values that a reader of `state` needs into `pinned`, where they stay whatever the cache does. If the storage no
+   * longer has one, another replica compacted it away: then the state has moved on when this resolves.
+   */
+  async pin(state: State, items: readonly Change[], pinned: Map<Version, Buffer>): Promise<void> {
+    try {
+      for (const [version, bytes] of await loadKeyValues(this.storage, state, items)) pinned.set(version, bytes);
+    } catch (error) {
+      if (!(error instanceof ValueGone)) throw error;
+      const { slot } = state;
+      await this.catchUp();
+      if (this.#state === state && state.slot === slot) throw error;
+    }
+  }
+
+  async #rebuild(): Promise<void> {
+    const { mark, records, rows, batches } = await this.storage.image.scan();
+    const cache = new ValueCache(this.#options.valueCacheBytes);
+    const state = new State(cache, mark.slot, mark.slot < 0 ? firstRevision : mark.revision);
+    const now = this.#options.now();
+    const saved = records.find(({ name }) => name === stateRecord);
+    if (saved !== undefined) state.restore(decodeBatch(saved.data).records, now);
+    for await (const chunk of rows) for (const row of chunk) addRow(state, row, mark.revision);
+    for await (const chunk of batches) for (const { slot, data } of chunk) state.apply(slot, decodeBatch(data), now);
+    state.leases.extendAll(this.#options.now());
+    this.imageRevision = mark.revision;
+    this.#state = state;
+    this.onApplied([], true);
+  }
+}
+
+const resolved = Promise.resolve();
+
+/** Rows newer than the mark belong to an unfinished checkpoint; the log still has all that they stand for. */
+function addRow(state: State, row: ImageRowHead, markRevision: number): void {
+  if (row.modRevision > markRevision) return;
+  const { buffer, byteOffset, byteLength } = row.key;
+  const key = Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
+  state.index.add(key, new Version(row.modRevision, row.createRevision, row.version, row.lease, notLoaded, 0, 0));
+  if (row.lease !== 0n) state.leases.move(key, 0n, row.lease);
+}
+
+/** What a checkpoint has to keep beside the rows. It may be newer than the mark: replaying the log over it ends the same. */
+export function saveState(state: State): { name: string; data: Uint8Array } {
+  const writer = new BatchWriter(0, 64 + state.leases.size * 24);
+  if (state.clusterId !== undefined) writer.record({ kind: 'genesis', clusterId: state.clusterId });
+  for (const { id, ttlSeconds } of state.leases.values()) writer.record({ kind: 'leaseGrant', id, ttlSeconds });
+  for (const { memberId, alarm } of state.alarms.values()) {
+    writer.record({ kind: 'alarm', memberId, alarm, active: true });
+  }
+  return { name: stateRecord, data: writer.seal() };
+}
+
+/** Slot 0 of a new keyspace. */
+export function genesisBatch(clusterId: bigint): Uint8Array {
+  const writer = new BatchWriter(firstRevision, 32);
+  writer.record({ kind: 'genesis', clusterId });
+  return writer.seal();
+}
