@@ -17,6 +17,7 @@ export const codes = {
   UNIMPLEMENTED: 12,
   INTERNAL: 13,
   UNAVAILABLE: 14,
+  DATA_LOSS: 15,
 } as const;
 
 /** The call fails with exactly this code and text. */
