@@ -21,6 +21,8 @@ export class WatchHub {
   /** The last revision that synced watchers were given. */
   #revision: number;
   #watchers = 0;
+  /** Kept by the streams: open ones, and events sent since the start. */
+  readonly counts = { streams: 0, events: 0 };
 
   constructor(replica: Replica, fatal: (error: unknown) => void) {
     this.#replica = replica;
