@@ -11,7 +11,7 @@
  *   unknown           the same batch again, with the same id, until it is decided. Clients stop waiting at their time limit;
  *                     the batch does not
  */
-import { type AppendOutcome, BackendError } from '../registry/log.ts';
+import { type AppendOutcome, BackendError, batchBytesMax } from '../registry/log.ts';
 import { Draft, NeedValues } from './draft.ts';
 import { StoreError, StoreUnavailable } from './errors.ts';
 import type { Replica } from './replica.ts';
@@ -147,8 +147,8 @@ export class Committer {
           open.reduce((sum, { bytes }) => sum + bytes + 64, 64),
         );
         const attempts = await this.#evaluate(draft, open);
-        if (attempts === undefined) continue;
-        if (await this.#decide(draft, attempts)) return;
+        if (attempts !== undefined) await this.#decide(draft, attempts);
+        // What is left did not fit, or lost its slot to another writer.
         open = open.filter((proposal) => !proposal.settled);
       }
     } catch (error) {
@@ -161,14 +161,19 @@ export class Committer {
     }
   }
 
-  /** Evaluates all requests in order; undefined if the state moved on meanwhile (values had to be loaded). */
+  /**
+   * Evaluates the requests in order, as many as fit into a batch; undefined if the state moved on meanwhile (values had to be
+   * loaded).
+   */
   async #evaluate(draft: Draft, proposals: readonly Proposal[]): Promise<Attempt[] | undefined> {
     const attempts: Attempt[] = [];
     for (const proposal of proposals) {
+      if (draft.bytes >= batchBytesTarget && !draft.empty) return attempts;
       for (;;) {
         try {
-          attempts.push({ proposal, result: draft.attempt(proposal.run), error: undefined });
+          attempts.push({ proposal, result: draft.attempt(proposal.run, batchBytesMax), error: undefined });
         } catch (error) {
+          if (error instanceof StoreError && error.reason === 'RequestTooLarge' && !draft.empty) return attempts;
           if (error instanceof NeedValues) {
             await this.#replica.pin(draft.state, error.items, draft.pinned);
             if (this.#moved(draft)) return undefined;
@@ -187,14 +192,14 @@ export class Committer {
     return this.#replica.state !== draft.state || draft.state.slot !== draft.baseSlot;
   }
 
-  /** Appends and answers. False: the requests must be evaluated again. */
-  async #decide(draft: Draft, attempts: readonly Attempt[]): Promise<boolean> {
+  /** Appends and answers; or leaves the requests open, if they must be evaluated again. */
+  async #decide(draft: Draft, attempts: readonly Attempt[]): Promise<void> {
     if (draft.empty) {
       // Nothing to write: but an answer needs proof that its view was current.
       await this.#replica.barrier();
-      if (this.#moved(draft)) return false;
+      if (this.#moved(draft)) return;
       for (const { proposal, result, error } of attempts) settle(proposal, result, error);
-      return true;
+      return;
     }
     const { data, batch } = draft.seal();
     const startedAtMs = this.#options.now();
@@ -203,7 +208,7 @@ export class Committer {
       this.#options.observer.committed(attempts.length, data.length, this.#options.now() - startedAtMs);
       this.#replica.apply(draft.baseSlot + 1, batch);
       for (const { proposal, result, error } of attempts) settle(proposal, result, error);
-      return true;
+      return;
     }
     this.#options.observer.troubled(outcome, 'another replica committed first');
     if (outcome === 'fate-unknown') {
@@ -211,7 +216,6 @@ export class Committer {
       for (const { proposal } of attempts) settle(proposal, undefined, error);
     }
     await this.#replica.catchUp();
-    return outcome === 'fate-unknown';
   }
 
   /** Appends one batch, however often it takes to learn what became of it. */

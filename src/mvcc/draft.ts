@@ -73,8 +73,11 @@ export class Draft {
     return this.#records.length === 0;
   }
 
-  /** Evaluates one request. If it throws, the draft is as it was before. */
-  attempt<T>(run: (draft: Draft) => T): T {
+  /**
+   * Evaluates one request. If it throws, the draft is as it was before. Throws RequestTooLarge if the batch would pass
+   * `bytesMax`.
+   */
+  attempt<T>(run: (draft: Draft) => T, bytesMax = Number.POSITIVE_INFINITY): T {
     const length = this.#writer.length;
     const records = this.#records.length;
     const compactedRevision = this.#compactedRevision;
@@ -82,6 +85,7 @@ export class Draft {
     this.#undo = [];
     try {
       const result = run(this);
+      if (this.#writer.length >= bytesMax) throw new StoreError('RequestTooLarge');
       this.#endRevision();
       return result;
     } catch (error) {
