@@ -1,0 +1,92 @@
+# One target per job. `make help` lists them.
+
+BIN := build/bin
+export GOFLAGS := -buildvcs=false -mod=readonly
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+TSX := node --import tsx
+VERSION_PACKAGE := k8s.io/component-base/version
+
+.DEFAULT_GOAL := help
+.PHONY: help install build proto test lint format typecheck peers etcd kine kube-apiserver loadgen compat compat-kubernetes e2e crash \
+	bench bench-startup profile ci clean
+
+help: ## List the targets
+	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
+
+node_modules: package.json package-lock.json
+	npm ci
+	@touch node_modules
+
+install: node_modules ## Install the dependencies as package-lock.json says
+
+proto: node_modules ## Generate src/proto/generated from proto/
+	npm run proto
+
+build: node_modules ## Compile src to dist
+	npm run build
+
+test: node_modules ## Run the unit, contract and compatibility tests
+	npm test
+
+lint: node_modules ## Check style, floating promises and import directions
+	npm run lint
+
+format: node_modules ## Rewrite the sources in the house's style
+	npx biome check --write .
+
+typecheck: node_modules ## Check the types of sources, tests and benchmarks
+	npm run typecheck
+
+peers: etcd kine kube-apiserver ## Build all reference servers into build/bin
+
+etcd: $(BIN)/etcd $(BIN)/etcdctl $(BIN)/etcdutl ## Build etcd, etcdctl and etcdutl
+
+kine: $(BIN)/kine ## Build kine (needs a C compiler)
+
+kube-apiserver: $(BIN)/kube-apiserver ## Build a kube-apiserver (about ten minutes on two cores, the first time)
+
+loadgen: $(BIN)/loadgen ## Build the load generator
+
+$(BIN)/etcd: test/peers/etcd/go.mod
+	cd $(<D) && go build -o $(CURDIR)/$@ go.etcd.io/etcd/server/v3
+
+$(BIN)/etcdctl $(BIN)/etcdutl: $(BIN)/%: test/peers/etcd/go.mod
+	cd $(<D) && go build -o $(CURDIR)/$@ go.etcd.io/etcd/$*/v3
+
+$(BIN)/kine: test/peers/kine/go.mod
+	cd $(<D) && CGO_ENABLED=1 CGO_CFLAGS=-O2 go build -o $(CURDIR)/$@ github.com/k3s-io/kine
+
+$(BIN)/kube-apiserver: test/peers/kubernetes/go.mod
+	cd $(<D) && go build -p 2 -ldflags "-s -w -X $(VERSION_PACKAGE).gitVersion=v1.37.2 -X $(VERSION_PACKAGE).gitMajor=1 \
+		-X $(VERSION_PACKAGE).gitMinor=37" -o $(CURDIR)/$@ k8s.io/kubernetes/cmd/kube-apiserver
+
+$(BIN)/loadgen: $(wildcard bench/loadgen/*.go) bench/loadgen/go.mod
+	cd $(<D) && go build -o $(CURDIR)/$@ .
+
+compat: etcd build ## Run the compatibility suite against plinth and etcd, and the long differential test
+	npx tap test/compat/*.test.ts
+	$(TSX) test/compat/differential/run.ts
+
+compat-kubernetes: etcd build ## Run Kubernetes' storage conformance on etcd (control), plinth on SQLite, plinth in memory
+	$(TSX) test/compat/kubernetes/run.ts
+
+e2e: kube-apiserver build ## Run a real kube-apiserver on plinth, driven by kubectl
+	$(TSX) test/compat/e2e/run.ts
+
+crash: build ## Kill plinth 100 times under load and check that nothing is lost
+	$(TSX) test/fault/crash.ts
+
+bench: etcd kine loadgen build ## Compare plinth with etcd and kine; writes bench/RESULTS.md (options: BENCH="--rounds=1 --seconds=2")
+	$(TSX) bench/run.ts $(BENCH)
+
+bench-startup: loadgen build ## Start plinth on a million keys; adds to bench/RESULTS.md
+	$(TSX) bench/startup.ts $(BENCH)
+
+profile: loadgen build ## Time per request by source folder; adds to bench/RESULTS.md
+	$(TSX) bench/profile.ts $(BENCH)
+
+ci: ## Everything the continuous integration runs
+	.ci/run
+
+clean: ## Remove what was built
+	rm -rf dist build .tap src/proto/generated

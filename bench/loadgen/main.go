@@ -1,0 +1,127 @@
+// loadgen drives any endpoint that speaks the etcd v3 API with a real clientv3, and prints one line of JSON for each run.
+//
+//	put     one key of -keys
+//	get     one key of -keys
+//	list    the whole prefix, -limit keys
+//	create  a new key, by the transaction the kube-apiserver creates objects with
+//	update  get and then the transaction the kube-apiserver updates objects with, until it succeeds
+//	mix     70 % get, 20 % update, 5 % list, 5 % create
+//	watch   puts while -watchers watch the prefix; latency is from the start of the put to the event
+//	fill    only -fill: every key once
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+const dialTimeout = 5 * time.Second
+
+type options struct {
+	endpoints   string
+	operation   string
+	connections int
+	clients     int
+	duration    time.Duration
+	keys        int
+	valueBytes  int
+	limit       int64
+	watchers    int
+	prefix      string
+	label       string
+	fill        bool
+	fillBatch   int
+	rate        int
+	drain       time.Duration
+}
+
+func parse() options {
+	var o options
+	flag.StringVar(&o.endpoints, "endpoints", "127.0.0.1:2379", "client endpoints, comma separated; connections go round them")
+	flag.StringVar(&o.operation, "op", "put", "put, get, list, create, update, mix, watch or fill")
+	flag.IntVar(&o.connections, "conns", 8, "connections")
+	flag.IntVar(&o.clients, "clients", 64, "clients that have one request each under way")
+	flag.DurationVar(&o.duration, "d", 5*time.Second, "length of the run")
+	flag.IntVar(&o.keys, "keys", 10000, "size of the key space")
+	flag.IntVar(&o.valueBytes, "val", 256, "bytes of a value")
+	flag.Int64Var(&o.limit, "limit", 500, "keys of a list")
+	flag.IntVar(&o.watchers, "watchers", 100, "watchers, each a watch of its own on the whole prefix")
+	flag.StringVar(&o.prefix, "prefix", "/registry/lg/", "begin of every key")
+	flag.StringVar(&o.label, "label", "", "copied to the output")
+	flag.BoolVar(&o.fill, "fill", false, "put every key before the run")
+	flag.IntVar(&o.fillBatch, "fill-batch", 1, "keys of one transaction while filling; 1: plain puts")
+	flag.IntVar(&o.rate, "rate", 0, "for watch: puts per second of all clients together; 0: as fast as possible")
+	flag.DurationVar(&o.drain, "drain", 10*time.Second, "for watch: how long to wait for the last events")
+	flag.Parse()
+	return o
+}
+
+func main() {
+	o := parse()
+	if err := run(context.Background(), o); err != nil {
+		fmt.Fprintln(os.Stderr, "loadgen:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) error {
+	clients, err := connect(o)
+	if err != nil {
+		return err
+	}
+	l := &load{options: o, clients: clients, value: strings.Repeat("v", o.valueBytes), started: time.Now().UnixNano()}
+	if o.fill || o.operation == "fill" {
+		began := time.Now()
+		if err := l.fill(ctx); err != nil {
+			return fmt.Errorf("fill: %w", err)
+		}
+		if o.operation == "fill" {
+			return print(report{Label: o.label, Operation: o.operation, Requests: o.keys, Rate: round(float64(o.keys) / time.Since(began).Seconds())})
+		}
+	}
+	if o.operation == "watch" {
+		r, err := l.watch(ctx)
+		if err != nil {
+			return err
+		}
+		return print(r)
+	}
+	if _, known := operations[o.operation]; !known && o.operation != "mix" {
+		return fmt.Errorf("unknown operation %q", o.operation)
+	}
+	return print(l.request(ctx))
+}
+
+func connect(o options) ([]*clientv3.Client, error) {
+	endpoints := strings.Split(o.endpoints, ",")
+	clients := make([]*clientv3.Client, 0, o.connections)
+	for i := range o.connections {
+		client, err := clientv3.New(clientv3.Config{
+			Endpoints:   []string{endpoints[i%len(endpoints)]},
+			DialTimeout: dialTimeout,
+			Logger:      zap.NewNop(),
+		})
+		if err != nil {
+			return nil, err
+		}
+		clients = append(clients, client)
+	}
+	return clients, nil
+}
+
+func print(result any) error {
+	line, err := json.Marshal(result)
+	if err != nil {
+		return err
+	}
+	fmt.Println(string(line))
+	return nil
+}

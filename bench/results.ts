@@ -1,0 +1,177 @@
+/** Medians of what was measured, as a Markdown page. */
+import fs from 'node:fs';
+import os from 'node:os';
+
+export interface Measurement {
+  /** Requests, or for a watch events, per second. */
+  readonly perSecond: number;
+  readonly p50Ms: number;
+  readonly p99Ms: number;
+  /** Of the server process; for a watch per put, with the delivery to all watchers. */
+  readonly cpuMicrosecondsPerRequest: number;
+  readonly residentBytes: number;
+  readonly errors: number;
+}
+
+export function median(values: readonly number[]): number {
+  if (values.length === 0) throw new Error('no median of nothing');
+  const sorted = values.toSorted((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
+}
+
+/** The rounds of each server and operation; operations keep the order in which they were first added. */
+export class Measurements {
+  readonly #rounds = new Map<string, Map<string, Measurement[]>>();
+
+  add(server: string, operation: string, measurement: Measurement): void {
+    const servers = this.#rounds.get(operation) ?? new Map<string, Measurement[]>();
+    this.#rounds.set(operation, servers);
+    servers.set(server, [...(servers.get(server) ?? []), measurement]);
+  }
+
+  get operations(): string[] {
+    return [...this.#rounds.keys()];
+  }
+
+  /** Undefined if this server did not run the operation. */
+  median(server: string, operation: string): Measurement | undefined {
+    const rounds = this.#rounds.get(operation)?.get(server);
+    if (!rounds) return undefined;
+    const of = (field: keyof Measurement): number => median(rounds.map((measurement) => measurement[field]));
+    return {
+      perSecond: of('perSecond'),
+      p50Ms: of('p50Ms'),
+      p99Ms: of('p99Ms'),
+      cpuMicrosecondsPerRequest: of('cpuMicrosecondsPerRequest'),
+      residentBytes: of('residentBytes'),
+      errors: of('errors'),
+    };
+  }
+}
+
+export interface ServerVersion {
+  readonly name: string;
+  readonly version: string;
+}
+
+const count = (value: number): string => Math.round(value).toLocaleString('en');
+const ratio = (of: number | undefined, to: number | undefined): string =>
+  of === undefined || to === undefined || to === 0 ? '' : `${(of / to).toFixed(2)}`;
+const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
+  [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
+
+/** Throughput with ratios of plinth to the others. */
+function throughput(measured: Measurements, servers: readonly string[]): string {
+  const others = servers.filter((name) => name !== 'plinth');
+  const head = ['per second', ...servers, ...others.map((name) => `plinth / ${name}`)];
+  const rows = measured.operations.map((operation) => {
+    const rate = (server: string): number | undefined => measured.median(server, operation)?.perSecond;
+    const own = rate('plinth');
+    return [
+      operation.startsWith('watch') ? `${operation} (events)` : operation,
+      ...servers.map((server) => count(rate(server) ?? 0)),
+      ...others.map((server) => ratio(own, rate(server))),
+    ];
+  });
+  return table(head, rows);
+}
+
+function perServer(
+  title: string,
+  measured: Measurements,
+  servers: readonly string[],
+  cell: (measurement: Measurement) => string,
+): string {
+  const rows = measured.operations.map((operation) => [
+    operation,
+    ...servers.map((server) => {
+      const measurement = measured.median(server, operation);
+      return measurement ? cell(measurement) : '';
+    }),
+  ]);
+  return table([title, ...servers], rows);
+}
+
+export function machine(): string {
+  const memoryGib = Math.round(os.totalmem() / 2 ** 30);
+  const model = os.cpus()[0]?.model.trim() ?? 'unknown processor';
+  return `${os.cpus().length} cores (${model}), ${memoryGib} GiB of memory, ${os.type()} ${os.release()}, Node ${process.version}`;
+}
+
+/** What the design asks for at this stage, said as met or not. */
+function expectations(measured: Measurements): string[] {
+  const rate = (server: string, operation: string): number => measured.median(server, operation)?.perSecond ?? 0;
+  const lines: string[] = [];
+  const expect = (what: string, met: boolean): void => {
+    lines.push(`- ${met ? 'met' : 'NOT met'}: ${what}`);
+  };
+  if (rate('plinth', 'put') === 0) return lines;
+  if (rate('kine', 'put') > 0) {
+    const slower = measured.operations.filter((name) => rate('plinth', name) < rate('kine', name));
+    expect(
+      `no operation slower than kine${slower.length > 0 ? ` (slower: ${slower.join('; ')})` : ''}`,
+      slower.length === 0,
+    );
+  }
+  const group = rate('plinth', 'put') / rate('plinth', 'put, one client');
+  expect(`put with 64 clients at least 5 times put with one (${group.toFixed(1)} times)`, group >= 5);
+  if (rate('etcd', 'list of 500') > 0) {
+    const lists = rate('plinth', 'list of 500') / rate('etcd', 'list of 500');
+    expect(`list of 500 at least twice as fast as etcd (${lists.toFixed(1)} times)`, lists >= 2);
+  }
+  return lines;
+}
+
+export interface Conditions {
+  readonly rounds: number;
+  readonly seconds: number;
+  readonly keys: number;
+}
+
+export function page(measured: Measurements, versions: readonly ServerVersion[], conditions: Conditions): string {
+  const servers = versions.map((server) => server.name);
+  const latency = (m: Measurement): string => `${m.p50Ms.toFixed(1)} / ${m.p99Ms.toFixed(1)}`;
+  const problems = servers.flatMap((server) =>
+    measured.operations
+      .filter((operation) => (measured.median(server, operation)?.errors ?? 0) > 0)
+      .map(
+        (operation) =>
+          `- ${server}, ${operation}: ${measured.median(server, operation)?.errors} errors or missing events`,
+      ),
+  );
+  return [
+    '# Results of `make bench`',
+    `${new Date().toISOString().slice(0, 10)}; ${versions.map((server) => `${server.name} ${server.version}`).join('; ')}.`,
+    `${machine()}. The load generator runs on the same cores.`,
+    `Medians of ${conditions.rounds} round(s), ${conditions.seconds} s for each operation, every server on a fresh directory with ` +
+      `durable commits; ${count(conditions.keys)} keys, values of 256 bytes, 64 clients on 8 connections unless said otherwise.`,
+    '## Throughput',
+    throughput(measured, servers),
+    '## Latency, p50 / p99 in ms',
+    'Of a watch: from the start of the put to the arrival of the event.',
+    perServer('ms', measured, servers, latency),
+    '## CPU of the server process per request, in µs',
+    'Of a watch: per put, with its delivery to all watchers.',
+    perServer('µs', measured, servers, (m) => count(m.cpuMicrosecondsPerRequest)),
+    '## Resident memory of the server process after the operation, in MiB',
+    perServer('MiB', measured, servers, (m) => count(m.residentBytes / 2 ** 20)),
+    ...(problems.length > 0 ? ['## Errors', problems.join('\n')] : []),
+    ...(expectations(measured).length > 0 ? ['## Expectations', expectations(measured).join('\n')] : []),
+  ].join('\n\n');
+}
+
+/** Replaces the page, keeps what other benchmarks added after it (see `section`). */
+export function writePage(file: string, text: string): void {
+  const rest = fs.existsSync(file) ? (/\n<!-- section .*/s.exec(fs.readFileSync(file, 'utf8'))?.[0] ?? '') : '';
+  fs.writeFileSync(file, `${text}\n${rest}`);
+}
+
+/** Adds or replaces one named section at the end of the page. */
+export function writeSection(file: string, name: string, text: string): void {
+  const mark = `<!-- section ${name} -->`;
+  const before = fs.existsSync(file) ? fs.readFileSync(file, 'utf8') : '# Results\n';
+  const parts = before.split(/\n(?=<!-- section )/).filter((part) => !part.startsWith(mark));
+  fs.writeFileSync(file, `${[...parts.map((part) => part.trimEnd()), `${mark}\n${text}`].join('\n\n')}\n`);
+}

@@ -1,0 +1,88 @@
+/**
+ * Compares plinth with etcd and kine: several rounds, in each of them every server in turn on a fresh directory, medians over
+ * the rounds. Prints a table and writes bench/RESULTS.md.
+ *
+ *     node --import tsx bench/run.ts [--rounds=3] [--seconds=5] [--servers=etcd,kine,plinth] [--keys=20000] [--out=FILE]
+ */
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import type { Server } from '../test/support/server.ts';
+import { loadgen } from './loadgen.ts';
+import { cpuMicroseconds, residentBytes } from './process-usage.ts';
+import { type Measurement, Measurements, page, writePage } from './results.ts';
+import { type Candidate, candidates } from './servers.ts';
+
+interface Step {
+  readonly name: string;
+  readonly args: readonly string[];
+}
+
+/** In this order: what grows the store comes last. */
+const steps: readonly Step[] = [
+  { name: 'put', args: ['-op=put'] },
+  { name: 'put, one client', args: ['-op=put', '-clients=1', '-conns=1'] },
+  { name: 'get', args: ['-op=get'] },
+  { name: 'list of 500', args: ['-op=list', '-limit=500'] },
+  { name: 'update', args: ['-op=update'] },
+  { name: 'watch, 100 watchers', args: ['-op=watch', '-watchers=100', '-drain=60s'] },
+  { name: 'watch, 1000 watchers', args: ['-op=watch', '-watchers=1000', '-drain=60s'] },
+  { name: 'create', args: ['-op=create'] },
+  { name: 'mix', args: ['-op=mix', '-limit=100'] },
+];
+
+const { values: options } = parseArgs({
+  options: {
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '5' },
+    keys: { type: 'string', default: '20000' },
+    servers: { type: 'string', default: candidates.map((candidate) => candidate.name).join(',') },
+    out: { type: 'string', default: path.join(import.meta.dirname, 'RESULTS.md') },
+  },
+});
+
+async function measure(server: Server, step: Step): Promise<Measurement> {
+  const pid = server.child.process.pid!;
+  const cpuBefore = cpuMicroseconds(pid);
+  const result = await loadgen(server.endpoint, [...step.args, `-keys=${options.keys}`, `-d=${options.seconds}s`]);
+  if (result.errs > 0) console.log(`    ${result.errs} errors, the last: ${result.lastErr}`);
+  if (result.lost) console.log(`    ${result.lost} events had not arrived a minute later`);
+  return {
+    perSecond: result.rps ?? result.events_per_s ?? 0,
+    p50Ms: result.p50_ms,
+    p99Ms: result.p99_ms,
+    cpuMicrosecondsPerRequest: (cpuMicroseconds(pid) - cpuBefore) / Math.max(result.requests, 1),
+    residentBytes: residentBytes(pid),
+    errors: result.errs + (result.lost ?? 0),
+  };
+}
+
+async function round(candidate: Candidate, results: Measurements): Promise<void> {
+  const server = await candidate.start();
+  try {
+    await loadgen(server.endpoint, ['-op=fill', `-keys=${options.keys}`]);
+    for (const step of steps) {
+      const measurement = await measure(server, step);
+      results.add(candidate.name, step.name, measurement);
+      const { perSecond, p50Ms, p99Ms, cpuMicrosecondsPerRequest } = measurement;
+      const numbers = `${Math.round(perSecond)}/s  p50 ${p50Ms} ms  p99 ${p99Ms} ms`;
+      console.log(`  ${candidate.name} ${step.name}: ${numbers}  cpu ${Math.round(cpuMicrosecondsPerRequest)} µs`);
+    }
+  } finally {
+    await server.close();
+  }
+}
+
+const wanted = options.servers.split(',');
+const chosen = candidates.filter((candidate) => wanted.includes(candidate.name));
+if (chosen.length !== wanted.length) throw new Error(`--servers: of ${candidates.map((c) => c.name).join(', ')}`);
+const results = new Measurements();
+const conditions = { rounds: Number(options.rounds), seconds: Number(options.seconds), keys: Number(options.keys) };
+for (let number = 0; number < conditions.rounds; number++) {
+  console.log(`round ${number + 1} of ${conditions.rounds}`);
+  // Each round begins with another server, so that none always runs on a machine that the same one has warmed.
+  for (let i = 0; i < chosen.length; i++) await round(chosen[(i + number) % chosen.length]!, results);
+}
+const versions = chosen.map((candidate) => ({ name: candidate.name, version: candidate.version() }));
+const text = page(results, versions, conditions);
+writePage(options.out, text);
+console.log(`\n${text}\n\nwritten to ${path.relative(process.cwd(), options.out)}`);
