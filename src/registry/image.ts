@@ -6,7 +6,7 @@
  * mark. Until `finish` the mark stays where it was, and a half-written checkpoint is harmless: rows newer than the mark are
  * recognised by their mod_revision, and the log after the mark still has what they replaced.
  */
-import type { Batch } from './log.ts';
+import { BackendError, type Batch } from './log.ts';
 
 /** Where the image stands: it holds everything in slots 0..slot, whose last revision is `revision`. */
 export interface ImageMark {
@@ -92,4 +92,11 @@ export interface Image {
 /** The checkpoint lost its fence to a newer one. The newer one does the work: not an error for an operator. */
 export class Fenced extends Error {
   override readonly name = 'Fenced';
+}
+
+/** What every `write` checks before it asks its database. */
+export function checkChanges(changes: readonly ImageChange[]): void {
+  if (changes.length > checkpointRowsMax) {
+    throw new BackendError('failed', `a checkpoint chunk of ${changes.length} rows, at most ${checkpointRowsMax}`);
+  }
 }

@@ -86,3 +86,12 @@ export class BackendError extends Error {
     this.outcome = outcome;
   }
 }
+
+/** What every `append` checks before it asks its database: a batch outside the contract is `failed`. */
+export function checkBatch(after: number, id: string, data: Uint8Array): void {
+  if (!Number.isSafeInteger(after) || after < -1) throw new BackendError('failed', `append after slot ${after}`);
+  if (!/^[\x21-\x7e]{1,64}$/.test(id)) throw new BackendError('failed', 'a batch id is 1 to 64 ASCII characters');
+  if (data.byteLength < 1 || data.byteLength > batchBytesMax) {
+    throw new BackendError('failed', `a batch of ${data.byteLength} bytes: it has to have 1 to ${batchBytesMax}`);
+  }
+}

@@ -1,0 +1,58 @@
+/** Storage in one SQLite file of this machine: the default. One plinth at a time has it. */
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import type { Backend, BuildContext, Storage } from '../../registry/backend.ts';
+import type { Options } from '../../registry/flag.ts';
+import { SqliteImage } from './image.ts';
+import { lockDirectory } from './lock.ts';
+import { SqliteLog } from './log.ts';
+import { flags, parse, validate } from './options.ts';
+import type { Reader } from './reader.ts';
+import { Thread } from './thread.ts';
+import { Wal } from './wal.ts';
+import type { WalCopier } from './wal-copier.ts';
+import type { Writer } from './writer.ts';
+
+const databaseFile = 'plinth.db';
+const lockFile = 'plinth.lock';
+
+async function build(options: Options, { dataDir, keyspace, warn }: BuildContext): Promise<Storage> {
+  const directory = resolve(dataDir);
+  // What is stored may be secret: for this user only, as in etcd.
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const unlock = await lockDirectory(join(directory, lockFile), directory);
+  const settings = { file: join(directory, databaseFile), keyspace };
+  const threads: { close(): Promise<void> }[] = [];
+  const opened = <T extends { close(): Promise<void> }>(thread: T): T => {
+    threads.unshift(thread);
+    return thread;
+  };
+  const closeAll = async () => {
+    // The writer, opened first, closes last: it then empties the write-ahead log and removes it.
+    for (const thread of threads) await thread.close();
+    unlock();
+  };
+  try {
+    // The writer creates the file and its tables; the others need them.
+    const writer = opened(await Thread.open<Writer>('writer', settings));
+    const reader = opened(await Thread.open<Reader>('reader', settings));
+    const walCopier = opened(await Thread.open<WalCopier>('wal-copier', settings));
+    const wal = new Wal({ writer, reader, walCopier }, parse(options).walBytesMax, warn);
+    let closing: Promise<void> | undefined;
+    return {
+      log: new SqliteLog(writer, reader, wal),
+      image: new SqliteImage(writer, reader, wal),
+      close() {
+        closing ??= wal.close().then(closeAll);
+        return closing;
+      },
+    };
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+}
+
+export function sqlite(): Backend {
+  return { name: 'sqlite', flags, validate, build };
+}

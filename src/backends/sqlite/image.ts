@@ -1,0 +1,115 @@
+import {
+  type Checkpoint,
+  checkChanges,
+  type Image,
+  type ImageRow,
+  type ImageRowHead,
+  type Snapshot,
+  type StorageSize,
+} from '../../registry/image.ts';
+import type { Batch } from '../../registry/log.ts';
+import { unpackBatches } from './log.ts';
+import type { Reader } from './reader.ts';
+import { binaryString, Packer, Unpacker } from './rows.ts';
+import type { Thread } from './thread.ts';
+import type { Wal } from './wal.ts';
+import type { Writer } from './writer.ts';
+
+/** Keys asked for in one call; the answer is bounded by bytes as well. */
+const loadKeysMax = 1000;
+
+const unpackHeads = (bytes: Uint8Array): ImageRowHead[] => new Unpacker(bytes).rest((unpacker) => unpacker.head());
+
+export class SqliteImage implements Image {
+  readonly #writer: Thread<Writer>;
+  readonly #reader: Thread<Reader>;
+  readonly #wal: Wal;
+  #lastScan = 0;
+
+  constructor(writer: Thread<Writer>, reader: Thread<Reader>, wal: Wal) {
+    this.#writer = writer;
+    this.#reader = reader;
+    this.#wal = wal;
+  }
+
+  async begin(): Promise<Checkpoint> {
+    const fence = await this.#writer.call('begin');
+    return {
+      write: async (changes) => {
+        checkChanges(changes);
+        const packer = new Packer();
+        for (const change of changes) packer.change(change);
+        const { size } = packer;
+        await this.#writer.call('write', fence, packer.finish());
+        // A row goes to a page of its own, where keys are far apart.
+        this.#wal.wrote(size + changes.length * 4096);
+      },
+      finish: async (mark, records) => {
+        const copies = records.map(({ name, data }) => ({ name, data: new Uint8Array(data) }));
+        await this.#writer.call('finish', fence, mark, copies);
+      },
+    };
+  }
+
+  async scan(): Promise<Snapshot> {
+    const id = ++this.#lastScan;
+    const { mark, records } = await this.#reader.call('beginScan', id);
+    const end = async () => {
+      await this.#reader.call('endScan', id);
+      this.#wal.checkpoint();
+    };
+    return { mark, records, rows: this.#rows(id, end), batches: this.#batches(id, mark.slot, end) };
+  }
+
+  async *#rows(id: number, end: () => Promise<void>): AsyncGenerator<ImageRowHead[]> {
+    let atEnd = false;
+    try {
+      let next = this.#reader.call('scanRows', id);
+      for (;;) {
+        const rows = unpackHeads(await next);
+        if (rows.length === 0) break;
+        // The reader works on the next chunk while the caller works on this one.
+        next = this.#reader.call('scanRows', id);
+        next.catch(() => {});
+        yield rows;
+      }
+      atEnd = true;
+    } finally {
+      if (!atEnd) await end();
+    }
+  }
+
+  async *#batches(id: number, after: number, end: () => Promise<void>): AsyncGenerator<Batch[]> {
+    try {
+      for (let slot = after; ; ) {
+        const batches = unpackBatches(await this.#reader.call('scanBatches', id, slot));
+        const last = batches.at(-1);
+        if (!last) break;
+        yield batches;
+        slot = last.slot;
+      }
+    } finally {
+      await end();
+    }
+  }
+
+  async load(keys: readonly Uint8Array[]): Promise<ImageRow[]> {
+    const names = keys.map(binaryString);
+    const rows: ImageRow[] = [];
+    for (let start = 0; start < names.length; ) {
+      const answer = new Unpacker(await this.#reader.call('loadKeys', names.slice(start, start + loadKeysMax)));
+      start += answer.number();
+      rows.push(...answer.rest((unpacker) => unpacker.row()));
+    }
+    return rows;
+  }
+
+  size(): Promise<StorageSize> {
+    return this.#reader.call('size');
+  }
+
+  /** Pages that a truncation freed leave the file with their commit; what is left is to copy them out of the WAL. */
+  reclaim(): Promise<void> {
+    return this.#wal.truncate();
+  }
+}

@@ -1,0 +1,135 @@
+/**
+ * The one connection that writes, in a thread of its own. Everything here is short: an append, or one bounded chunk of a
+ * checkpoint or truncation, so that the next append waits for one chunk at most.
+ */
+import { Fenced, type ImageMark, type NamedRecord } from '../../registry/image.ts';
+import { type AppendOutcome, BackendError } from '../../registry/log.ts';
+import { Unpacker } from './rows.ts';
+import { busyTimeoutMs, createSchema, openDatabase, transaction } from './schema.ts';
+
+const truncateRowsMax = 1000;
+const truncateBytesMax = 2 * 1024 * 1024;
+/** How long a commit may wait for short reads to leave the write-ahead log before it starts over. */
+const restartTimeoutMs = 50;
+
+export interface ThreadSettings {
+  readonly file: string;
+  readonly keyspace: string;
+}
+
+export function openWriter({ file, keyspace }: ThreadSettings) {
+  const db = openDatabase(file, false);
+  createSchema(db);
+  db.prepare('INSERT INTO mark (keyspace, slot, revision, fence) VALUES (?, -1, 0, 0) ON CONFLICT DO NOTHING').run(
+    keyspace,
+  );
+
+  const insertGenesis = db.prepare(`INSERT INTO log (keyspace, slot, id, data) SELECT ?1, 0, ?2, ?3
+    WHERE NOT EXISTS (SELECT 1 FROM log WHERE keyspace = ?1)`);
+  const insertNext = db.prepare(`INSERT INTO log (keyspace, slot, id, data) SELECT ?1, ?2 + 1, ?3, ?4
+    WHERE EXISTS (SELECT 1 FROM log WHERE keyspace = ?1 AND slot = ?2) ON CONFLICT DO NOTHING`);
+  const idAt = db.prepare('SELECT id FROM log WHERE keyspace = ? AND slot = ?');
+  const newestSlot = db.prepare('SELECT slot FROM log WHERE keyspace = ? ORDER BY slot DESC LIMIT 1');
+  const oldest = db.prepare(`SELECT slot, length(data) AS bytes FROM log WHERE keyspace = ? AND slot <= ?
+    ORDER BY slot LIMIT ${truncateRowsMax}`);
+  const deleteThrough = db.prepare('DELETE FROM log WHERE keyspace = ? AND slot <= ?');
+  const readMark = db.prepare('SELECT slot, fence FROM mark WHERE keyspace = ?');
+  const newFence = db.prepare('UPDATE mark SET fence = fence + 1 WHERE keyspace = ?');
+  const moveMark = db.prepare('UPDATE mark SET slot = ?2, revision = ?3 WHERE keyspace = ?1');
+  const upsert = db.prepare(`INSERT INTO image (keyspace, key, create_revision, mod_revision, version, lease, value)
+    VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET create_revision = excluded.create_revision,
+    mod_revision = excluded.mod_revision, version = excluded.version, lease = excluded.lease, value = excluded.value`);
+  const deleteRow = db.prepare('DELETE FROM image WHERE keyspace = ? AND key = ?');
+  const deleteRecords = db.prepare('DELETE FROM record WHERE keyspace = ?');
+  const insertRecord = db.prepare('INSERT INTO record (keyspace, name, data) VALUES (?, ?, ?)');
+
+  const markNow = () => readMark.get(keyspace) as { slot: number; fence: number };
+  const newest = () => (newestSlot.get(keyspace) as { slot: number } | undefined)?.slot ?? -1;
+  const fenced = (fence: number, work: () => void) =>
+    transaction(db, () => {
+      if (markNow().fence !== fence) throw new Fenced('a newer checkpoint has begun');
+      work();
+    });
+
+  return {
+    append(after: number, id: string, data: Uint8Array): AppendOutcome {
+      const { changes } =
+        after === -1 ? insertGenesis.run(keyspace, id, data) : insertNext.run(keyspace, after, id, data);
+      if (changes === 1) return 'appended';
+      const taken = idAt.get(keyspace, after + 1) as { id: string } | undefined;
+      if (!taken) return 'gone';
+      return taken.id === id ? 'appended' : 'conflict';
+    },
+
+    /** Drops the first part of what is to go; true: all of it is gone. */
+    truncate(through: number): boolean {
+      return transaction(db, () => {
+        if (through >= newest()) throw new BackendError('failed', `truncate through ${through}: the newest slot stays`);
+        const { slot } = markNow();
+        if (through > slot)
+          throw new BackendError('failed', `truncate through ${through}: the image only covers ${slot}`);
+        let last = -1;
+        let bytes = 0;
+        for (const row of oldest.all(keyspace, through) as { slot: number; bytes: number }[]) {
+          bytes += row.bytes;
+          if (last >= 0 && bytes > truncateBytesMax) break;
+          last = row.slot;
+        }
+        if (last < 0) return true;
+        deleteThrough.run(keyspace, last);
+        return last === through;
+      });
+    },
+
+    begin(): number {
+      return transaction(db, () => {
+        newFence.run(keyspace);
+        return markNow().fence;
+      });
+    },
+
+    write(fence: number, changes: Uint8Array): void {
+      fenced(fence, () => {
+        for (const change of new Unpacker(changes).rest((unpacker) => unpacker.change())) {
+          if ('deleted' in change) deleteRow.run(keyspace, change.key);
+          else {
+            const { key, createRevision, modRevision, version, lease, value } = change;
+            upsert.run(keyspace, key, createRevision, modRevision, version, lease, value);
+          }
+        }
+      });
+    },
+
+    finish(fence: number, mark: ImageMark, records: readonly NamedRecord[]): void {
+      fenced(fence, () => {
+        const { slot } = markNow();
+        if (mark.slot < slot || (mark.slot > slot && !idAt.get(keyspace, mark.slot))) {
+          throw new BackendError('failed', `the image cannot go from slot ${slot} to slot ${mark.slot}`);
+        }
+        moveMark.run(keyspace, mark.slot, mark.revision);
+        deleteRecords.run(keyspace);
+        for (const { name, data } of records) insertRecord.run(keyspace, name, data);
+      });
+    },
+
+    /**
+     * Lets the write-ahead log start over from its beginning. Its pages are in the database already, but for the last few
+     * (wal.ts sees to that), so this is one short wait for the disk. False: somebody reads an old state from it.
+     */
+    restartWal(truncate: boolean): boolean {
+      db.exec(`PRAGMA busy_timeout = ${restartTimeoutMs}`);
+      try {
+        const row = db.prepare(`PRAGMA wal_checkpoint(${truncate ? 'TRUNCATE' : 'RESTART'})`).get() as { busy: number };
+        return row.busy === 0;
+      } finally {
+        db.exec(`PRAGMA busy_timeout = ${busyTimeoutMs}`);
+      }
+    },
+
+    close(): void {
+      db.close();
+    },
+  };
+}
+
+export type Writer = ReturnType<typeof openWriter>;
