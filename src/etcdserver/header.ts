@@ -30,9 +30,9 @@ class ResponseHeader implements HeaderField {
   readonly #after: Uint8Array;
 
   constructor({ clusterId, memberId }: Identity) {
-    const { encode } = etcdserverpb.ResponseHeader;
-    this.#before = encode({ clusterId: long(clusterId), memberId: long(memberId) }).finish();
-    this.#after = encode({ raftTerm }).finish();
+    const { ResponseHeader: type } = etcdserverpb;
+    this.#before = type.encode({ clusterId: long(clusterId), memberId: long(memberId) }).finish();
+    this.#after = type.encode({ raftTerm }).finish();
   }
 
   size(revision: number): number {

@@ -1,0 +1,18 @@
+import type { Store } from '../mvcc/store.ts';
+import type { UnaryMethod } from '../transport/rpc.ts';
+import { decodeDeleteRangeRequest } from './codec/kv-request.ts';
+import { encodeDeleteRangeResponse } from './codec/kv-response.ts';
+import { headerField } from './header.ts';
+import { unary } from './method.ts';
+import type { ServiceOptions } from './options.ts';
+import { checkDeleteRange, checkRequestBytes } from './validate.ts';
+
+export function deleteRangeMethod(store: Store, { requestBytesMax }: ServiceOptions): UnaryMethod {
+  const header = headerField(store);
+  return unary(async (bytes) => {
+    const request = decodeDeleteRangeRequest(bytes);
+    checkDeleteRange(request);
+    checkRequestBytes(bytes.length, requestBytesMax);
+    return encodeDeleteRangeResponse(header, await store.deleteRange(request));
+  });
+}
