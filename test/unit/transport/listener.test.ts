@@ -10,7 +10,7 @@ import t from 'tap';
 import { MethodCounters } from '../../../src/observe/method-counters.ts';
 import { formatListenUrl, type ListenAddress, parseListenUrl } from '../../../src/transport/address.ts';
 import { GrpcServer } from '../../../src/transport/grpc/server.ts';
-import { HttpServer } from '../../../src/transport/http/server.ts';
+import { type HttpHandler, HttpServer } from '../../../src/transport/http/server.ts';
 import { Listener } from '../../../src/transport/listener.ts';
 import { Code, RpcError } from '../../../src/transport/rpc.ts';
 
@@ -45,7 +45,7 @@ async function start(
     onInternalError,
   });
   const httpServer = new HttpServer(
-    new Map([
+    new Map<string, HttpHandler>([
       ['/hello', ({ method, query }) => ({ status: 200, body: `${method} ${query.get('name')}\n` })],
       [
         '/broken',

@@ -1,0 +1,32 @@
+/** A configuration that was checked: what a server is started with. */
+import type { AutoCompaction } from '../mvcc/auto-compaction.ts';
+import type { LogFormat, LogLevel } from '../observe/log.ts';
+import type { Options } from '../registry/flag.ts';
+import type { ListenAddress } from '../transport/address.ts';
+
+export interface ServerConfig {
+  readonly name: string;
+  readonly dataDir: string;
+  readonly listenClient: readonly ListenAddress[];
+  /** Empty: the addresses listened on. */
+  readonly advertiseClientUrls: readonly string[];
+  readonly listenMetrics: readonly ListenAddress[];
+  readonly maxRequestBytes: number;
+  readonly maxTxnOps: number;
+  readonly maxConcurrentStreams: number;
+  /** 0: the server never pings. */
+  readonly grpcKeepaliveIntervalMs: number;
+  readonly grpcKeepaliveTimeoutMs: number;
+  readonly storageBackend: string;
+  /** All options by flag name, for the backend, which picks its own. */
+  readonly options: Options;
+  readonly keyspace: string;
+  readonly valueCacheBytes: number;
+  /** 0: none. */
+  readonly quotaBytes: number;
+  readonly autoCompaction: AutoCompaction | undefined;
+  readonly progressNotifyIntervalMs: number;
+  readonly shutdownGraceMs: number;
+  readonly logLevel: LogLevel;
+  readonly logFormat: LogFormat;
+}
