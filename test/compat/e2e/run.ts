@@ -1,0 +1,61 @@
+/**
+ * A real kube-apiserver on a server started here, driven by kubectl and by HTTP: etcd (the control) and plinth on SQLite.
+ *
+ *     node --import tsx test/compat/e2e/run.ts [etcd] [sqlite]
+ *
+ * Needs kube-apiserver, etcd (`make peers`) and kubectl. The last line says `N passed, N failed, N skipped`.
+ */
+import { type Server, startEtcd, startPlinth } from '../../support/server.ts';
+import { printTotals, type Totals } from '../../support/totals.ts';
+import { ApiServer } from './apiserver.ts';
+import { checks } from './checks.ts';
+
+/** The apiserver compacts what is two of these old. Secrets are listed from the server itself, not from the watch cache. */
+const apiServerFlags = ['--etcd-compaction-interval=5s', '--watch-cache-sizes=secrets#0'];
+
+const starters: Readonly<Record<string, () => Promise<Server>>> = {
+  etcd: () => startEtcd(),
+  sqlite: () => startPlinth({ backend: 'sqlite' }),
+};
+
+const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
+
+/** The end of a log, where the reason is. */
+const tail = (text: string): string => text.split('\n').slice(-25).join('\n');
+
+async function end2end(target: string): Promise<void> {
+  const start = starters[target];
+  if (!start) throw new Error(`unknown server ${target}: one of ${Object.keys(starters).join(', ')}`);
+  const server = await start();
+  const api = await ApiServer.start(server.url, apiServerFlags);
+  let failed = false;
+  try {
+    for (const check of checks) {
+      const reason = check.skip?.(server);
+      if (reason !== undefined) {
+        totals.skipped++;
+        console.log(`skipped ${target}: ${check.name} (${reason})`);
+        continue;
+      }
+      const began = performance.now();
+      try {
+        await check.run({ server, api });
+        totals.passed++;
+        console.log(`ok ${target}: ${check.name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
+      } catch (error) {
+        failed = true;
+        totals.failed++;
+        console.log(`not ok ${target}: ${check.name}\n${(error as Error).stack}`);
+      }
+    }
+    if (failed) console.log(`the apiserver's log ends with:\n${tail(api.child.output)}`);
+    if (failed) console.log(`the log of ${server.name} ends with:\n${tail(server.child.output)}`);
+  } finally {
+    await api.close();
+    await server.close();
+  }
+}
+
+const targets = process.argv.slice(2);
+for (const target of targets.length > 0 ? targets : Object.keys(starters)) await end2end(target);
+printTotals(totals);
