@@ -1,4 +1,5 @@
 /** What is answered over HTTP/1.1: version, health checks and metrics, with paths, texts and status codes of etcd 3.7. */
+import { clusterVersion, serverVersion, storageVersion } from '../etcdserver/version.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import {
@@ -10,7 +11,6 @@ import {
   methodNotAllowed,
 } from '../transport/http/server.ts';
 import { healthCheckTimeoutMs } from './limits.ts';
-import { etcdVersion } from './version.ts';
 import { within } from './within.ts';
 
 /** What the checks look at. */
@@ -32,7 +32,7 @@ export function httpRoutes(health: Health, metrics: Metrics, log: Logger): HttpR
     if (health.alarms().includes('CORRUPT')) throw new Error('alarm activated: CORRUPT');
   };
   const routes = new Map<string, HttpHandler>([
-    ['/version', onlyGet(() => json(versions()))],
+    ['/version', onlyGet(() => json(versions))],
     ['/health', onlyGet((request) => answerHealth(request, health, metrics, log))],
     [
       '/metrics',
@@ -56,10 +56,7 @@ export function httpRoutes(health: Health, metrics: Metrics, log: Logger): HttpR
   return routes;
 }
 
-function versions(): object {
-  const minor = `${etcdVersion.split('.').slice(0, 2).join('.')}.0`;
-  return { etcdserver: etcdVersion, etcdcluster: minor, storage: minor };
-}
+const versions = { etcdserver: serverVersion, etcdcluster: `${clusterVersion}.0`, storage: storageVersion };
 
 async function answerHealth(request: HttpRequest, health: Health, metrics: Metrics, log: Logger): Promise<HttpReply> {
   const reason = await healthProblem(request.query, health);

@@ -1,4 +1,5 @@
 /** `plinth serve`: one process from its start to its end. */
+import { serverVersion } from '../etcdserver/version.ts';
 import { createLogger, type Logger } from '../observe/log.ts';
 import { Metrics } from '../observe/metrics.ts';
 import type { Backends } from '../registry/backends.ts';
@@ -7,13 +8,13 @@ import { storageCloseTimeoutMs } from './limits.ts';
 import { Server } from './server.ts';
 import { openService, type Service } from './service.ts';
 import { dieOnUnhandledErrors, firstSignal } from './shutdown.ts';
-import { etcdVersion, plinthVersion } from './version.ts';
+import { plinthVersion } from './version.ts';
 import { within } from './within.ts';
 
 /** Resolves with the exit code when the server has stopped, or could not start. */
 export async function serve(config: ServerConfig, backends: Backends): Promise<number> {
   const log = createLogger({ level: config.logLevel, format: config.logFormat });
-  const metrics = new Metrics({ etcdVersion, plinthVersion, backend: config.storageBackend });
+  const metrics = new Metrics({ etcdVersion: serverVersion, plinthVersion, backend: config.storageBackend });
   dieOnUnhandledErrors(log);
   const signal = firstSignal(log);
   let service: Service;
