@@ -22,21 +22,19 @@ async function build(options: Options, { dataDir, keyspace, warn }: BuildContext
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const unlock = await lockDirectory(join(directory, lockFile), directory);
   const settings = { file: join(directory, databaseFile), keyspace };
-  const threads: { close(): Promise<void> }[] = [];
-  const opened = <T extends { close(): Promise<void> }>(thread: T): T => {
-    threads.unshift(thread);
-    return thread;
-  };
+  const writer = new Thread<Writer>('writer', settings);
+  const reader = new Thread<Reader>('reader', settings);
+  const walCopier = new Thread<WalCopier>('wal-copier', settings);
   const closeAll = async () => {
-    // The writer, opened first, closes last: it then empties the write-ahead log and removes it.
-    for (const thread of threads) await thread.close();
+    await Promise.all([reader.close(), walCopier.close()]);
+    // The last connection to close empties the write-ahead log and removes it.
+    await writer.close();
     unlock();
   };
   try {
     // The writer creates the file and its tables; the others need them.
-    const writer = opened(await Thread.open<Writer>('writer', settings));
-    const reader = opened(await Thread.open<Reader>('reader', settings));
-    const walCopier = opened(await Thread.open<WalCopier>('wal-copier', settings));
+    await writer.open();
+    await Promise.all([reader.open(), walCopier.open()]);
     const wal = new Wal({ writer, reader, walCopier }, parse(options).walBytesMax, warn);
     let closing: Promise<void> | undefined;
     return {

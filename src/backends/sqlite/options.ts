@@ -14,7 +14,7 @@ export const flags: readonly Flag[] = [
     name: walBytesMax,
     type: 'number',
     default: String(1024 * 1024 * 1024),
-    group: 'Backend sqlite',
+    group: 'Storage: sqlite',
     help: 'Size in bytes that the write-ahead log may reach while a snapshot is being read; then that reading is ended.',
   },
 ];

@@ -54,31 +54,29 @@ export class Thread<C extends Calls> {
   #lastId = 0;
   #closed = false;
 
-  private constructor(role: Role, settings: ThreadSettings) {
+  constructor(role: Role, settings: ThreadSettings) {
     this.#role = role;
     this.#settings = settings;
   }
 
   /** Rejects with a BackendError if the worker cannot open its connection within 30 s. */
-  static async open<C extends Calls>(role: Role, settings: ThreadSettings): Promise<Thread<C>> {
-    const thread = new Thread<C>(role, settings);
+  async open(): Promise<void> {
     let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_, reject) => {
+      const error = new BackendError(
+        'failed',
+        `sqlite: ${this.#settings.file} did not open within ${openTimeoutMs / 1000} s`,
+      );
+      timer = setTimeout(() => {
+        reject(error);
+        void this.#worker?.terminate();
+      }, openTimeoutMs);
+    });
     try {
-      const late = new Promise<never>((_, reject) => {
-        const error = new BackendError(
-          'failed',
-          `sqlite: ${settings.file} did not open within ${openTimeoutMs / 1000} s`,
-        );
-        timer = setTimeout(reject, openTimeoutMs, error);
-      });
-      await Promise.race([thread.#start(), late]);
-    } catch (error) {
-      await thread.terminate();
-      throw error;
+      await Promise.race([this.#start(), late]);
     } finally {
       clearTimeout(timer);
     }
-    return thread;
   }
 
   /** Opens the connection of a worker that died, too: what it did not commit is gone, the next call finds the rest. */
@@ -155,10 +153,5 @@ export class Thread<C extends Calls> {
     this.#closed = true;
     await closed.catch(() => {});
     await ended;
-  }
-
-  /** Ends the worker whatever it does. */
-  async terminate(): Promise<void> {
-    await this.#worker?.terminate();
   }
 }
