@@ -5,6 +5,7 @@
  *
  * Needs kube-apiserver, etcd (`make peers`) and kubectl. The last line says `N passed, N failed, N skipped`.
  */
+import assert from 'node:assert/strict';
 import { type Server, startEtcd, startPlinth } from '../../support/server.ts';
 import { printTotals, type Totals } from '../../support/totals.ts';
 import { ApiServer } from './apiserver.ts';
@@ -20,8 +21,14 @@ const starters: Readonly<Record<string, () => Promise<Server>>> = {
 
 const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
 
+const logLinesShown = 25;
+const logColumnsShown = 400;
+
 /** The end of a log, where the reason is. */
-const tail = (text: string): string => text.split('\n').slice(-25).join('\n');
+function tail(text: string): string {
+  const lines = text.split('\n').slice(-logLinesShown);
+  return lines.map((line) => line.slice(0, logColumnsShown)).join('\n');
+}
 
 async function end2end(target: string): Promise<void> {
   const start = starters[target];
@@ -39,13 +46,14 @@ async function end2end(target: string): Promise<void> {
       }
       const began = performance.now();
       try {
+        for (const child of [server.child, api.child]) assert.ok(child.running, `${child.process.spawnfile} has ended`);
         await check.run({ server, api });
         totals.passed++;
         console.log(`ok ${target}: ${check.name} (${((performance.now() - began) / 1000).toFixed(1)} s)`);
       } catch (error) {
         failed = true;
         totals.failed++;
-        console.log(`not ok ${target}: ${check.name}\n${(error as Error).stack}`);
+        console.log(`not ok ${target}: ${check.name}\n${(error as Error).message}`);
       }
     }
     if (failed) console.log(`the apiserver's log ends with:\n${tail(api.child.output)}`);
