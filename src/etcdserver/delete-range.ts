@@ -2,6 +2,7 @@ import type { Store } from '../mvcc/store.ts';
 import type { UnaryMethod } from '../transport/rpc.ts';
 import { decodeDeleteRangeRequest } from './codec/kv-request.ts';
 import { encodeDeleteRangeResponse } from './codec/kv-response.ts';
+import { checkNotCorrupt } from './corrupt.ts';
 import { headerField } from './header.ts';
 import { unary } from './method.ts';
 import type { ServiceOptions } from './options.ts';
@@ -13,6 +14,7 @@ export function deleteRangeMethod(store: Store, { requestBytesMax }: ServiceOpti
     const request = decodeDeleteRangeRequest(bytes);
     checkDeleteRange(request);
     checkRequestBytes(bytes.length, requestBytesMax);
+    checkNotCorrupt(store);
     return encodeDeleteRangeResponse(header, await store.deleteRange(request));
   });
 }

@@ -4,12 +4,14 @@ import { etcdserverpb as pb } from '../proto/generated/etcd.js';
 import { long, safeNumber, signed } from '../proto/int64.ts';
 import type { StreamMethod, UnaryMethod } from '../transport/rpc.ts';
 import { decodeWith } from './codec/decode.ts';
+import { checkNotCorrupt } from './corrupt.ts';
 import { headerMessage } from './header.ts';
 import { streaming, unary } from './method.ts';
 
 export function leaseGrantMethod(store: Store): UnaryMethod {
   return unary(async (bytes) => {
     const request = decodeWith(pb.LeaseGrantRequest, bytes);
+    checkNotCorrupt(store);
     const { id, ttlSeconds } = await store.leases.grant(signed(request.ID), safeNumber(request.TTL));
     const header = headerMessage(store, store.revision);
     return pb.LeaseGrantResponse.encode({ header, ID: long(id), TTL: ttlSeconds }).finish();
@@ -19,6 +21,7 @@ export function leaseGrantMethod(store: Store): UnaryMethod {
 export function leaseRevokeMethod(store: Store): UnaryMethod {
   return unary(async (bytes) => {
     const { ID } = decodeWith(pb.LeaseRevokeRequest, bytes);
+    checkNotCorrupt(store);
     await store.leases.revoke(signed(ID));
     return pb.LeaseRevokeResponse.encode({ header: headerMessage(store, store.revision) }).finish();
   });

@@ -2,6 +2,7 @@ import type { Store } from '../mvcc/store.ts';
 import type { UnaryMethod } from '../transport/rpc.ts';
 import { decodePutRequest } from './codec/kv-request.ts';
 import { encodePutResponse } from './codec/kv-response.ts';
+import { checkNotCorrupt } from './corrupt.ts';
 import { headerField } from './header.ts';
 import { unary } from './method.ts';
 import type { ServiceOptions } from './options.ts';
@@ -13,6 +14,7 @@ export function putMethod(store: Store, { requestBytesMax }: ServiceOptions): Un
     const request = decodePutRequest(bytes);
     checkPut(request);
     checkRequestBytes(bytes.length, requestBytesMax);
+    checkNotCorrupt(store);
     return encodePutResponse(header, await store.put(request));
   });
 }

@@ -55,7 +55,8 @@ async function* pieces(store: Store, request: RangeRequest, bytesTarget: number)
   }
   let wanted = request.limit > 0 ? request.limit : Number.POSITIVE_INFINITY;
   let limit = Math.min(firstPieceKeys, wanted);
-  // Sorting by another target but in no order comes after the limit in a Range; a stream is in key order throughout.
+  // A target other than KEY without an order sorts after the limit. In a stream that would sort each piece for itself (and
+  // makes an etcd repeat keys), so here it is ignored.
   const inKeyOrder = { ...request, sortOrder: SortOrder.NONE, sortTarget: SortTarget.KEY };
   const first = await store.range({ ...inKeyOrder, limit });
   const revision = request.revision > 0 ? request.revision : first.revision;

@@ -3,6 +3,7 @@ import type { Store } from '../mvcc/store.ts';
 import type { UnaryMethod } from '../transport/rpc.ts';
 import { decodeTxnRequest } from './codec/kv-request.ts';
 import { encodeTxnResponse } from './codec/kv-response.ts';
+import { checkNotCorrupt } from './corrupt.ts';
 import { headerField } from './header.ts';
 import { unary } from './method.ts';
 import type { ServiceOptions } from './options.ts';
@@ -13,7 +14,10 @@ export function txnMethod(store: Store, { requestBytesMax, txnOpsMax }: ServiceO
   return unary(async (bytes) => {
     const request = decodeTxnRequest(bytes);
     checkTxn(request, txnOpsMax);
-    if (!isReadOnly(request)) checkRequestBytes(bytes.length, requestBytesMax);
+    if (!isReadOnly(request)) {
+      checkRequestBytes(bytes.length, requestBytesMax);
+      checkNotCorrupt(store);
+    }
     return encodeTxnResponse(header, await store.txn(request));
   });
 }

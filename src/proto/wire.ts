@@ -3,12 +3,12 @@
  * merely unknown: a known field number with another wire type is an unknown field, and unknown fields are skipped.
  */
 
-/** Not a protobuf message. The text is that of Go's protobuf, which clients of etcd get to see. */
+/** Not a protobuf message. Texts are those of Go's protobuf, which clients of etcd get to see. */
 export class MalformedMessage extends Error {
   override readonly name = 'MalformedMessage';
 
-  constructor() {
-    super('proto: cannot parse invalid wire-format data');
+  constructor(message = 'proto: cannot parse invalid wire-format data') {
+    super(message);
   }
 }
 

@@ -4,7 +4,8 @@ import { MalformedMessage } from '../../proto/wire.ts';
 export function decodeWith<T>(type: { decode(bytes: Uint8Array): T }, bytes: Uint8Array): T {
   try {
     return type.decode(bytes);
-  } catch {
-    throw new MalformedMessage();
+  } catch (error) {
+    const text = (error as NodeJS.ErrnoException).code === 'ERR_ENCODING_INVALID_ENCODED_DATA';
+    throw text ? new MalformedMessage('string field contains invalid UTF-8') : new MalformedMessage();
   }
 }
