@@ -25,6 +25,13 @@ export const streamWindowBytes = miB;
 /** The same per connection. */
 export const connectionWindowBytes = 8 * miB;
 
+/**
+ * Calls that one connection may cancel at once, and per second (Go clients cancel each call that times out). Above: the
+ * connection is closed. Node 20 has no setting for it and closes after 1000 and 33 per second.
+ */
+export const cancelledCallsBurst = 10_000;
+export const cancelledCallsPerSecond = 1000;
+
 /** Time for a new connection to say what it speaks. Then: closed. */
 export const detectionTimeoutMs = 10_000;
 

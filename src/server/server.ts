@@ -8,6 +8,8 @@ import { Listener } from '../transport/listener.ts';
 import { Code, type Methods, RpcError } from '../transport/rpc.ts';
 import type { ServerConfig } from './config.ts';
 import {
+  cancelledCallsBurst,
+  cancelledCallsPerSecond,
   connectionBufferedBytesMax,
   connectionWindowBytes,
   detectionTimeoutMs,
@@ -56,6 +58,8 @@ export class Server {
       concurrentStreamsMax: config.maxConcurrentStreams,
       streamWindowBytes,
       connectionWindowBytes,
+      cancelledCallsBurst,
+      cancelledCallsPerSecond,
       keepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
       keepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
       counters: (path, kind) => metrics.method(path, kind),

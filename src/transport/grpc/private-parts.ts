@@ -2,7 +2,7 @@
  * The three places where grpc-js has no option for what is needed and its private members are used. Where another version
  * lacks one of them the server still works, with grpc-js's own behaviour; a test notices.
  */
-import type { Http2Server, ServerOptions, Settings } from 'node:http2';
+import type { Http2Server, ServerOptions } from 'node:http2';
 import type { Server } from '@grpc/grpc-js';
 
 interface PrivateParts {
@@ -15,10 +15,16 @@ function privatePartsOf(server: Server): PrivateParts {
   return server as unknown as PrivateParts;
 }
 
-/** HTTP/2 settings of all connections. grpc-js pins the receive window at 64 KiB, too little for anything with a delay. */
-export function setHttp2Options(server: Server, settings: Settings): void {
+export interface Http2Options extends Pick<ServerOptions, 'settings'> {
+  /** Calls that a client may cancel at once, and per second: more ends the connection. Node 20 ignores them (1000 and 33). */
+  readonly streamResetBurst: number;
+  readonly streamResetRate: number;
+}
+
+/** Of all connections. grpc-js pins the receive window at 64 KiB, too little for anything with a delay. */
+export function setHttp2Options(server: Server, http2Options: Http2Options): void {
   const options = privatePartsOf(server).commonServerOptions;
-  if (options) options.settings = settings;
+  if (options) Object.assign(options, http2Options);
 }
 
 /** The Node servers behind, for what is set per session. */

@@ -31,6 +31,9 @@ export interface GrpcServerOptions {
   /** The server pings a silent connection after this time and closes it if no answer comes in keepaliveTimeoutMs. */
   readonly keepaliveIntervalMs: number;
   readonly keepaliveTimeoutMs: number;
+  /** Calls that one connection may cancel at once, and per second. Above: the connection is closed. Needs Node 22. */
+  readonly cancelledCallsBurst: number;
+  readonly cancelledCallsPerSecond: number;
   readonly counters: (path: string, kind: Method['kind']) => MethodCounters;
   readonly onInternalError: (path: string, error: unknown) => void;
 }
@@ -64,8 +67,9 @@ export class GrpcServer {
     for (const path of methods.keys()) this.#server.register(path, unreachable, serialize, deserialize, 'bidi');
     setUnknownMethodHandler(this.#server, { func: unreachable, serialize, deserialize, type: 'bidi' });
     setHttp2Options(this.#server, {
-      maxConcurrentStreams: options.concurrentStreamsMax,
-      initialWindowSize: options.streamWindowBytes,
+      settings: { maxConcurrentStreams: options.concurrentStreamsMax, initialWindowSize: options.streamWindowBytes },
+      streamResetBurst: options.cancelledCallsBurst,
+      streamResetRate: options.cancelledCallsPerSecond,
     });
     this.#injector = this.#server.createConnectionInjector(ServerCredentials.createInsecure());
     for (const http2Server of http2ServersOf(this.#server)) {

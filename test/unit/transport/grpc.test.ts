@@ -41,6 +41,8 @@ async function start(
     connectionWindowBytes: 4 * 1024 * 1024,
     keepaliveIntervalMs: 7_200_000,
     keepaliveTimeoutMs: 20_000,
+    cancelledCallsBurst: 1000,
+    cancelledCallsPerSecond: 33,
     counters: (path) => {
       const created = new MethodCounters();
       counters.set(path, created);

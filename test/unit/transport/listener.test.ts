@@ -41,6 +41,8 @@ async function start(
     connectionWindowBytes: 100_000,
     keepaliveIntervalMs: 7_200_000,
     keepaliveTimeoutMs: 20_000,
+    cancelledCallsBurst: 1000,
+    cancelledCallsPerSecond: 33,
     counters: () => new MethodCounters(),
     onInternalError,
   });
