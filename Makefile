@@ -7,7 +7,7 @@ TSX := node --import tsx
 VERSION_PACKAGE := k8s.io/component-base/version
 
 .DEFAULT_GOAL := help
-.PHONY: help install build proto test lint format typecheck peers etcd kine kube-apiserver loadgen compat compat-kubernetes e2e crash \
+.PHONY: help install build proto test lint format typecheck peers etcd kine kube-apiserver loadgen compat differential compat-kubernetes e2e crash \
 	bench bench-startup profile ci clean
 
 help: ## List the targets
@@ -63,17 +63,20 @@ $(BIN)/kube-apiserver: test/peers/kubernetes/go.mod
 $(BIN)/loadgen: $(wildcard bench/loadgen/*.go) bench/loadgen/go.mod
 	cd $(<D) && go build -o $(CURDIR)/$@ .
 
-compat: etcd build ## Run the compatibility suite against plinth and etcd, and the long differential test
+compat: etcd proto ## Run the compatibility suite against plinth and against etcd, then the long differential test
 	npx tap test/compat/*.test.ts
-	$(TSX) test/compat/differential/run.ts
+	$(MAKE) differential
 
-compat-kubernetes: etcd build ## Run Kubernetes' storage conformance on etcd (control), plinth on SQLite, plinth in memory
-	$(TSX) test/compat/kubernetes/run.ts
+differential: etcd proto ## Compare plinth with etcd over a long random sequence of operations (DIFFERENTIAL_SEED replays one)
+	DIFFERENTIAL_STEPS=$(or $(DIFFERENTIAL_STEPS),20000) npx tap --timeout=1800 test/compat/differential/plinth.test.ts
 
-e2e: kube-apiserver build ## Run a real kube-apiserver on plinth, driven by kubectl
-	$(TSX) test/compat/e2e/run.ts
+compat-kubernetes: etcd proto ## Run Kubernetes' storage conformance on etcd, plinth on SQLite, plinth in memory (TARGETS="sqlite")
+	$(TSX) test/compat/kubernetes/run.ts $(TARGETS)
 
-crash: build ## Kill plinth 100 times under load and check that nothing is lost
+e2e: etcd kube-apiserver proto ## Run a real kube-apiserver, driven by kubectl, on etcd and on plinth (TARGETS="sqlite")
+	$(TSX) test/compat/e2e/run.ts $(TARGETS)
+
+crash: proto ## Kill plinth 100 times under load and check that nothing is lost
 	$(TSX) test/fault/crash.ts
 
 bench: etcd kine loadgen build ## Compare plinth with etcd and kine; writes bench/RESULTS.md (options: BENCH="--rounds=1 --seconds=2")
