@@ -37,7 +37,7 @@ function stderr(): LogDestination {
 export function consoleLine(jsonLine: string): string {
   const { level, ts, msg, ...fields } = JSON.parse(jsonLine) as Record<string, unknown>;
   const rest = Object.keys(fields).length === 0 ? '' : `\t${JSON.stringify(fields)}`;
-  return `${ts}\t${level}\t${msg}${rest}\n`;
+  return `${String(ts)}\t${String(level)}\t${String(msg)}${rest}\n`;
 }
 
 export interface LogOptions {

@@ -6,5 +6,5 @@ export class MethodCounters {
   bytesReceived = 0;
   bytesSent = 0;
   /** By status code, 0 to 16. */
-  readonly handled: number[] = new Array<number>(17).fill(0);
+  readonly handled: number[] = Array.from({ length: 17 }, () => 0);
 }

@@ -280,7 +280,7 @@ export class Metrics {
       this.#gauge(name, help, () => this.#sample && read(this.#sample));
     const counter = (name: string, help: string, read: (sample: StoreSample) => number): void =>
       this.#counter(name, help, () => this.#sample && read(this.#sample));
-    const store = this;
+    const memberId = (): string | undefined => this.#sample?.memberId;
     new Gauge({
       name: 'etcd_server_id',
       help: "Server or member ID in hexadecimal format. 1 for 'server_id' label with current ID.",
@@ -288,7 +288,8 @@ export class Metrics {
       registers: [this.#registry],
       collect() {
         this.reset();
-        if (store.#sample) this.set({ server_id: store.#sample.memberId }, 1);
+        const server_id = memberId();
+        if (server_id !== undefined) this.set({ server_id }, 1);
       },
     });
     gauge(

@@ -35,6 +35,6 @@ export function http2ServersOf(server: Server): Http2Server[] {
 /** Lets calls of unregistered methods reach the interceptor, so that they are answered like all others. */
 export function setUnknownMethodHandler(server: Server, handler: object): void {
   const parts = privatePartsOf(server);
-  const retrieve = parts._retrieveHandler;
-  if (retrieve) parts._retrieveHandler = (path) => retrieve.call(server, path) ?? { ...handler, path };
+  const retrieve = parts._retrieveHandler?.bind(server);
+  if (retrieve) parts._retrieveHandler = (path) => retrieve(path) ?? { ...handler, path };
 }

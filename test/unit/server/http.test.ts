@@ -8,7 +8,7 @@ const plain = { 'Content-Type': 'text/plain; charset=utf-8', 'X-Content-Type-Opt
 
 interface Fixture {
   readonly metrics: Metrics;
-  get(url: string, method?: string): Promise<HttpReply>;
+  readonly get: (url: string, method?: string) => Promise<HttpReply>;
 }
 
 function start(health: Partial<Health> = {}): Fixture {

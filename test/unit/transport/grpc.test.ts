@@ -15,8 +15,13 @@ interface Fixture {
   readonly url: string;
   readonly counters: Map<string, MethodCounters>;
   readonly internalErrors: unknown[];
-  unary(path: string, request: Uint8Array, options?: grpc.CallOptions, metadata?: grpc.Metadata): Promise<Answer>;
-  bidi(path: string, options?: grpc.CallOptions): grpc.ClientDuplexStream<Buffer, Buffer>;
+  readonly unary: (
+    path: string,
+    request: Uint8Array,
+    options?: grpc.CallOptions,
+    metadata?: grpc.Metadata,
+  ) => Promise<Answer>;
+  readonly bidi: (path: string, options?: grpc.CallOptions) => grpc.ClientDuplexStream<Buffer, Buffer>;
 }
 
 interface Answer {

@@ -134,7 +134,11 @@ t.test('gRPC and HTTP/1.1 share one port', async (t) => {
 t.test('first bytes that come one by one, in both protocols', async (t) => {
   const { addresses } = await start(t, ['http://127.0.0.1:0']);
   const port = portOf(addresses[0]);
-  const answer = await exchange(port, [...'PUT /hello?name=y HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n'], false);
+  const answer = await exchange(
+    port,
+    'PUT /hello?name=y HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n'.split(''),
+    false,
+  );
   t.match(answer, /^HTTP\/1\.1 200 OK\r\n/);
   t.match(answer, /\r\n\r\nPUT y\n$/);
   // An HTTP/2 preface in pieces, then an empty SETTINGS frame: the server answers with its own SETTINGS.
