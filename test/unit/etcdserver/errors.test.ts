@@ -79,7 +79,7 @@ const etcd: Partial<Record<keyof typeof Code, string[]>> = {
 
 const codeNames = new Map<number, string>(Object.entries(Code).map(([name, code]) => [code, name]));
 
-t.test('the table has every error of etcd, and under that prefix no other', (t) => {
+void t.test('the table has every error of etcd, and under that prefix no other', (t) => {
   const ours = errorNames
     .map((name) => rpcError(name))
     .filter(({ message }) => message.startsWith('etcdserver: '))
@@ -89,7 +89,7 @@ t.test('the table has every error of etcd, and under that prefix no other', (t) 
   t.end();
 });
 
-t.test('errors from below become errors of the API', (t) => {
+void t.test('errors from below become errors of the API', (t) => {
   const status = (error: unknown) => {
     const { code, message } = toRpcError(error) as RpcError;
     return [code, message];

@@ -13,7 +13,7 @@ const alarm = [pb.AlarmRequest, pb.AlarmResponse] as const;
 
 const lease = (name: string) => `/etcdserverpb.Lease/Lease${name}`;
 
-t.test('ids keep all bits, also those chosen by the server', async (t) => {
+void t.test('ids keep all bits, also those chosen by the server', async (t) => {
   const service = await Service.open(t);
   for (const id of [-5n, 2n ** 63n - 1n, -(2n ** 63n), 0n]) {
     const granted = await service.call(lease('Grant'), grant, { ID: long(id), TTL: 100 });
@@ -31,7 +31,7 @@ t.test('ids keep all bits, also those chosen by the server', async (t) => {
   t.same((await service.call(lease('Leases'), leases, {})).leases, []);
 });
 
-t.test('refusals', async (t) => {
+void t.test('refusals', async (t) => {
   const service = await Service.open(t);
   await service.call(lease('Grant'), grant, { ID: 7, TTL: 100 });
   t.same(await service.refusal(lease('Grant'), grant, { ID: 7, TTL: 100 }), [
@@ -50,7 +50,7 @@ t.test('refusals', async (t) => {
   t.same([signed(missing.ID), safeNumber(missing.TTL), safeNumber(missing.grantedTTL)], [8n, -1, 0]);
 });
 
-t.test('a lease knows its keys, as bytes', async (t) => {
+void t.test('a lease knows its keys, as bytes', async (t) => {
   const service = await Service.open(t);
   await service.call(lease('Grant'), grant, { ID: 7, TTL: 100 });
   const key = Buffer.from([0, 0xff, 0x80]);
@@ -63,7 +63,7 @@ t.test('a lease knows its keys, as bytes', async (t) => {
   t.same((await service.call(lease('TimeToLive'), timeToLive, { ID: 7 })).keys, []);
 });
 
-t.test('keep-alives are answered in order, each after the client took the one before', async (t) => {
+void t.test('keep-alives are answered in order, each after the client took the one before', async (t) => {
   const service = await Service.open(t);
   for (const ID of [1, 3]) await service.call(lease('Grant'), grant, { ID, TTL: 50 });
   const requests = [3, 2, 1, 3].map((ID) => pb.LeaseKeepAliveRequest.encode({ ID }).finish());
@@ -83,7 +83,7 @@ t.test('keep-alives are answered in order, each after the client took the one be
   await t.rejects(service.stream(lease('KeepAlive'), new ClientStream(Buffer.from([0x0f]))), { code: Code.INTERNAL });
 });
 
-t.test('the CORRUPT alarm stops what writes, and nothing else', async (t) => {
+void t.test('the CORRUPT alarm stops what writes, and nothing else', async (t) => {
   const service = await Service.open(t);
   await service.call(lease('Grant'), grant, { ID: 7, TTL: 100 });
   const corrupt = { alarm: 2, memberID: long(service.store.memberId) };

@@ -17,10 +17,10 @@ async function fill(t: Test, count: number, valueBytes: number): Promise<Service
 
 async function pieces(service: Service, request: pb.RangeRequest.$Properties, onPiece = () => {}) {
   const client = new ClientStream(pb.RangeRequest.encode(request).finish());
-  const { drained } = client;
-  client.drained = async () => {
+  const drained = client.drained.bind(client);
+  client.drained = () => {
     onPiece();
-    await drained.call(client);
+    return drained();
   };
   await service.stream(path, client);
   return client.received.map((bytes) => pb.RangeStreamResponse.decode(bytes).rangeResponse as pb.RangeResponse);
@@ -30,7 +30,7 @@ const keysOf = (pieces: pb.RangeResponse[]) =>
   pieces.flatMap(({ kvs }) => kvs.map((kv) => Buffer.from(kv.key as Buffer).toString()));
 const names = (from: number, to: number) => Array.from({ length: to - from }, (_, i) => key(from + i).toString());
 
-t.test('ten keys, then twice as many each time; header, count and more come last', async (t) => {
+void t.test('ten keys, then twice as many each time; header, count and more come last', async (t) => {
   const service = await fill(t, 100, 0);
   const parts = await pieces(service, all);
   t.same(
@@ -48,14 +48,14 @@ t.test('ten keys, then twice as many each time; header, count and more come last
   t.equal(last.more, false);
 });
 
-t.test('pieces of large values stay near the limit of a request', async (t) => {
+void t.test('pieces of large values stay near the limit of a request', async (t) => {
   const service = await fill(t, 100, 1000);
   const sizes = (await pieces(service, all)).map((part) => pb.RangeResponse.encode(part).finish().length);
   for (const size of sizes.slice(3)) t.ok(size <= 2 * options.requestBytesMax + 100, `${size} bytes`);
   t.same(keysOf(await pieces(service, all)), names(0, 100));
 });
 
-t.test('a limit cuts, and the count is still that of all keys', async (t) => {
+void t.test('a limit cuts, and the count is still that of all keys', async (t) => {
   const service = await fill(t, 30, 0);
   const parts = await pieces(service, { ...all, limit: 12 });
   t.same(keysOf(parts), names(0, 12));
@@ -66,7 +66,7 @@ t.test('a limit cuts, and the count is still that of all keys', async (t) => {
   t.equal(keysOf(exact).length, 30);
 });
 
-t.test('one message where nothing is to be paged', async (t) => {
+void t.test('one message where nothing is to be paged', async (t) => {
   const service = await fill(t, 30, 0);
   const [count, ...none] = await pieces(service, { ...all, countOnly: true, limit: 3 });
   t.match(none, []);
@@ -77,7 +77,7 @@ t.test('one message where nothing is to be paged', async (t) => {
   t.equal(safeNumber(empty[0]!.header!.revision!), 31);
 });
 
-t.test('all pieces are of the revision of the first, whatever is written meanwhile', async (t) => {
+void t.test('all pieces are of the revision of the first, whatever is written meanwhile', async (t) => {
   const service = await fill(t, 100, 0);
   const writes: Promise<unknown>[] = [];
   const parts = await pieces(service, all, () => {
@@ -89,7 +89,7 @@ t.test('all pieces are of the revision of the first, whatever is written meanwhi
   t.equal(safeNumber(parts.at(-1)!.header!.revision!), 101);
 });
 
-t.test('a history that is compacted between two pieces ends the stream', async (t) => {
+void t.test('a history that is compacted between two pieces ends the stream', async (t) => {
   const service = await fill(t, 100, 0);
   let compaction: Promise<unknown> | undefined;
   const types = [pb.CompactionRequest, pb.CompactionResponse] as const;
@@ -102,7 +102,7 @@ t.test('a history that is compacted between two pieces ends the stream', async (
   await compaction;
 });
 
-t.test('no order but that of keys, no revision filters', async (t) => {
+void t.test('no order but that of keys, no revision filters', async (t) => {
   const service = await fill(t, 12, 0);
   const refused: [pb.RangeRequest.$Properties, string][] = [
     [{ key: Buffer.alloc(0) }, 'etcdserver: key is not provided'],

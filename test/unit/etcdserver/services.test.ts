@@ -5,7 +5,7 @@ import { long, safeNumber, unsigned } from '../../../src/proto/int64.ts';
 import { Code } from '../../../src/transport/rpc.ts';
 import { ClientStream, Service, type Types } from './service.ts';
 
-t.test('Cluster: one member, as it is; no change pretends to have happened', async (t) => {
+void t.test('Cluster: one member, as it is; no change pretends to have happened', async (t) => {
   const service = await Service.open(t);
   const me = long(service.store.memberId);
   const list = [pb.MemberListRequest, pb.MemberListResponse] as const;
@@ -49,7 +49,7 @@ t.test('Cluster: one member, as it is; no change pretends to have happened', asy
   t.equal(await refused('MemberPromote', promote, { ID: me }), 'etcdserver: can only promote a learner member');
 });
 
-t.test('Maintenance: status and alarms', async (t) => {
+void t.test('Maintenance: status and alarms', async (t) => {
   const service = await Service.open(t);
   const status = async () =>
     await service.call('/etcdserverpb.Maintenance/Status', [pb.StatusRequest, pb.StatusResponse], {});
@@ -85,7 +85,7 @@ t.test('Maintenance: status and alarms', async (t) => {
   await t.rejects(call({ action: 1, alarm: 9 as 0 }), { code: Code.INVALID_ARGUMENT });
 });
 
-t.test('Maintenance: the rest', async (t) => {
+void t.test('Maintenance: the rest', async (t) => {
   const service = await Service.open(t);
   const at = (name: string) => `/etcdserverpb.Maintenance/${name}`;
   const hashKv = [pb.HashKVRequest, pb.HashKVResponse] as const;
@@ -128,7 +128,7 @@ t.test('Maintenance: the rest', async (t) => {
   t.equal(await refused({ action: 7 as 0 }), 'etcdserver: unknown method');
 });
 
-t.test('Auth: off, without users, and honest about it', async (t) => {
+void t.test('Auth: off, without users, and honest about it', async (t) => {
   const service = await Service.open(t);
   const at = (name: string) => `/etcdserverpb.Auth/${name}`;
   const status = await service.call(at('AuthStatus'), [pb.AuthStatusRequest, pb.AuthStatusResponse], {});
@@ -168,7 +168,7 @@ t.test('Auth: off, without users, and honest about it', async (t) => {
   ]);
 });
 
-t.test('health: the server as a whole', async (t) => {
+void t.test('health: the server as a whole', async (t) => {
   const service = await Service.open(t);
   const { HealthCheckRequest, HealthCheckResponse } = grpc.health.v1;
   const types = [HealthCheckRequest, HealthCheckResponse] as const;

@@ -47,7 +47,7 @@ const observed: [refused: boolean, ...ops: RequestOp[]][] = [
   [true, txn([put('a')]), del('a')],
 ];
 
-t.test('what an etcd refuses is refused, and nothing else', (t) => {
+void t.test('what an etcd refuses is refused, and nothing else', (t) => {
   for (const [refused, ...ops] of observed) {
     t.equal(isRefused(ops), refused, inspect(ops, { depth: 9 }));
     t.equal(isRefused([], ops), refused, 'the same in the other branch');
@@ -56,8 +56,8 @@ t.test('what an etcd refuses is refused, and nothing else', (t) => {
   t.end();
 });
 
-t.test('deleted ranges are found however they overlap', (t) => {
-  const keys = fc.constantFrom(...'abcdefgh');
+void t.test('deleted ranges are found however they overlap', (t) => {
+  const keys = fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h');
   fc.assert(
     fc.property(fc.array(fc.tuple(keys, keys), { maxLength: 8 }), keys, (ranges, key) => {
       const hit = ranges.some(([begin, end]) => begin <= key && key < end);

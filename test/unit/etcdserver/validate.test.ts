@@ -21,7 +21,7 @@ function refusal(check: () => void): Reason | undefined {
   }
 }
 
-t.test('single requests', (t) => {
+void t.test('single requests', (t) => {
   t.equal(
     refusal(() => checkRange(range('a'))),
     undefined,
@@ -93,7 +93,7 @@ const compare = (key: string): Compare => ({
 });
 const txnRefusal = (request: TxnRequest, opsMax = 128) => refusal(() => checkTxn(request, opsMax));
 
-t.test('a Txn may have so many compares, so many operations, and as many on the other branch', (t) => {
+void t.test('a Txn may have so many compares, so many operations, and as many on the other branch', (t) => {
   const full = { ...txn(ops(4), ops(4)), compare: ops(4).map(({ key }) => compare(key)) };
   t.equal(txnRefusal(full, 4), undefined);
   t.equal(txnRefusal(txn(ops(5)), 4), 'TooManyOps');
@@ -102,7 +102,7 @@ t.test('a Txn may have so many compares, so many operations, and as many on the 
   t.end();
 });
 
-t.test('a Txn inside has what the longest list around it leaves over', (t) => {
+void t.test('a Txn inside has what the longest list around it leaves over', (t) => {
   t.equal(txnRefusal(txn([txn(ops(3))]), 4), undefined);
   t.equal(txnRefusal(txn([txn(ops(4))]), 4), 'TooManyOps');
   t.equal(txnRefusal(txn([txn(ops(3))], [range('a'), range('b')]), 4), 'TooManyOps');
@@ -112,7 +112,7 @@ t.test('a Txn inside has what the longest list around it leaves over', (t) => {
   t.end();
 });
 
-t.test('operations of a Txn are checked as requests are, in order', (t) => {
+void t.test('operations of a Txn are checked as requests are, in order', (t) => {
   t.equal(txnRefusal({ ...txn([undefined]), compare: [compare('')] }), 'EmptyKey', 'compares first');
   t.equal(txnRefusal(txn([undefined, put('')])), 'KeyNotFound', 'an operation that is none');
   t.equal(txnRefusal(txn([put(''), undefined])), 'EmptyKey');
@@ -121,7 +121,7 @@ t.test('operations of a Txn are checked as requests are, in order', (t) => {
   t.end();
 });
 
-t.test('a write is measured in its envelope: with 1.5 MiB, 1572847 bytes of request are the most', (t) => {
+void t.test('a write is measured in its envelope: with 1.5 MiB, 1572847 bytes of request are the most', (t) => {
   // Seen on an etcd: a put of key "a" with a value of 1572840 bytes (1572847 in all) passes, one byte more does not.
   t.equal(
     refusal(() => checkRequestBytes(1_572_847, 1_572_864)),

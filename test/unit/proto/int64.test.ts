@@ -3,7 +3,7 @@ import t from 'tap';
 import { etcdserverpb as pb } from '../../../src/proto/generated/etcd.js';
 import { long, safeNumber, signed, unsigned } from '../../../src/proto/int64.ts';
 
-t.test('ids keep all 64 bits through a generated message', (t) => {
+void t.test('ids keep all 64 bits through a generated message', (t) => {
   fc.assert(
     fc.property(
       fc.bigInt({ min: -(2n ** 63n), max: 2n ** 63n - 1n }),
@@ -19,7 +19,7 @@ t.test('ids keep all 64 bits through a generated message', (t) => {
   t.end();
 });
 
-t.test('numbers beyond the safe integers become the nearest of them', (t) => {
+void t.test('numbers beyond the safe integers become the nearest of them', (t) => {
   t.equal(safeNumber(long(2n ** 63n - 1n)), Number.MAX_SAFE_INTEGER);
   t.equal(safeNumber(long(-(2n ** 63n))), Number.MIN_SAFE_INTEGER);
   fc.assert(fc.property(fc.maxSafeInteger(), (value) => void t.equal(safeNumber(long(BigInt(value))), value)));

@@ -17,7 +17,7 @@ const int64s = fc.oneof(
   fc.constantFrom(0n, 1n, 127n, 128n, 2n ** 31n, 2n ** 32n, 2n ** 53n, 2n ** 63n - 1n, -1n, -(2n ** 63n)),
 );
 
-t.test('a varint is read with all its bits, or as the nearest safe integer', (t) => {
+void t.test('a varint is read with all its bits, or as the nearest safe integer', (t) => {
   fc.assert(
     fc.property(int64s, (value) => {
       const bytes = Buffer.from(varint(value));
@@ -32,7 +32,7 @@ t.test('a varint is read with all its bits, or as the nearest safe integer', (t)
   t.end();
 });
 
-t.test('a varint is written and sized as it is read', (t) => {
+void t.test('a varint is written and sized as it is read', (t) => {
   const numbers = fc.oneof(
     fc.nat(),
     fc.maxSafeNat(),
@@ -48,14 +48,14 @@ t.test('a varint is written and sized as it is read', (t) => {
   t.end();
 });
 
-t.test('a message that is not of the size computed for it is never sent', (t) => {
+void t.test('a message that is not of the size computed for it is never sent', (t) => {
   const writer = new Writer(3);
   writer.varint(1);
   t.throws(() => writer.finish(), /wrote 1 bytes of a message that was sized 3/);
   t.end();
 });
 
-t.test('what Go calls malformed', (t) => {
+void t.test('what Go calls malformed', (t) => {
   const read: [string, (reader: Reader) => unknown][] = [
     ['', (reader) => reader.tag()],
     ['80', (reader) => reader.int64()],
@@ -77,13 +77,13 @@ t.test('what Go calls malformed', (t) => {
     ['00', (reader) => reader.skip(0x14)],
   ];
   for (const [bytes, call] of read) {
-    t.throws(() => call(hex(bytes)), MalformedMessage, `${bytes}: ${call}`);
+    t.throws(() => call(hex(bytes)), MalformedMessage, `${bytes}: ${String(call)}`);
   }
   t.throws(() => hex('13'.repeat(10_000)).skip(0x13), MalformedMessage, 'groups too deep');
   t.end();
 });
 
-t.test('unknown fields of every wire type are skipped', (t) => {
+void t.test('unknown fields of every wire type are skipped', (t) => {
   const unknown: [number, string][] = [
     [0x78, 'ff ff ff ff ff ff ff ff ff 01'],
     [0x79, '01 02 03 04 05 06 07 08'],
@@ -99,7 +99,7 @@ t.test('unknown fields of every wire type are skipped', (t) => {
   t.end();
 });
 
-t.test('a nested message ends where its length says, and not behind the outer one', (t) => {
+void t.test('a nested message ends where its length says, and not behind the outer one', (t) => {
   const reader = hex('02 08 01 07');
   const outer = reader.enter();
   t.equal(reader.tag(), 8);
@@ -116,7 +116,7 @@ t.test('a nested message ends where its length says, and not behind the outer on
   t.end();
 });
 
-t.test('any bytes are read or refused, in a plain Uint8Array too', (t) => {
+void t.test('any bytes are read or refused, in a plain Uint8Array too', (t) => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 40 }), (bytes) => {
       const reader = new Reader(bytes);

@@ -63,7 +63,7 @@ function expectedTxn(r: pb.TxnRequest.$Properties): TxnRequest {
   };
 }
 
-t.test('what the generated code encodes is decoded to the same', (t) => {
+void t.test('what the generated code encodes is decoded to the same', (t) => {
   fc.assert(
     fc.property(rangeRequests, putRequests, deleteRangeRequests, (range, put, deleteRange) => {
       t.strictSame(decodeRangeRequest(pb.RangeRequest.encode(range).finish()), expectedRange(range));
@@ -86,7 +86,7 @@ t.test('what the generated code encodes is decoded to the same', (t) => {
   t.end();
 });
 
-t.test('damaged requests are decoded to something or refused as malformed, nothing else', (t) => {
+void t.test('damaged requests are decoded to something or refused as malformed, nothing else', (t) => {
   const decoders = [
     decodeRangeRequest,
     decodePutRequest,
@@ -116,7 +116,7 @@ t.test('damaged requests are decoded to something or refused as malformed, nothi
 
 const field = (tag: number, content: Uint8Array) => Buffer.concat([Buffer.from([tag, content.length]), content]);
 
-t.test('the last value of a field wins; messages are merged; another member of a oneof replaces', (t) => {
+void t.test('the last value of a field wins; messages are merged; another member of a oneof replaces', (t) => {
   const first = pb.PutRequest.encode({ key: Buffer.from('a'), value: Buffer.from('1'), prevKv: true }).finish();
   const second = pb.PutRequest.encode({ key: Buffer.from('b') }).finish();
   t.match(decodePutRequest(Buffer.concat([first, second])), { key: 'b', value: Buffer.from('1'), prevKv: true });
@@ -134,7 +134,7 @@ t.test('the last value of a field wins; messages are merged; another member of a
   t.end();
 });
 
-t.test('a compare whose union does not belong to its target compares with zero', (t) => {
+void t.test('a compare whose union does not belong to its target compares with zero', (t) => {
   const { MOD, LEASE } = pb.Compare.CompareTarget;
   const compare = pb.Compare.encode({ target: MOD, key: Buffer.from('k'), version: 7 }).finish();
   t.match(decodeTxnRequest(field(0x0a, compare)).compare, [{ target: MOD, number: 0 }]);
@@ -145,13 +145,13 @@ t.test('a compare whose union does not belong to its target compares with zero',
   t.end();
 });
 
-t.test('a known field in another wire type is an unknown field', (t) => {
+void t.test('a known field in another wire type is an unknown field', (t) => {
   t.equal(decodeRangeRequest(Buffer.from([0x08, 1, 0x0a, 1, 0x61])).key, 'a');
   t.equal(decodeRangeRequest(Buffer.from([0x13, 0x08, 1, 0x14, 0x0a, 1, 0x61])).key, 'a');
   t.end();
 });
 
-t.test('Txns in Txns are bounded before the stack is', (t) => {
+void t.test('Txns in Txns are bounded before the stack is', (t) => {
   // Each wrap is a RequestOp with a Txn, 10 bytes at most.
   let bytes = Buffer.alloc(0);
   const varint = (value: number): number[] => (value < 128 ? [value] : [(value & 127) | 128, ...varint(value >>> 7)]);

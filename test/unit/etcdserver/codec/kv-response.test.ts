@@ -58,7 +58,7 @@ function opMessage(op: OpResult): pb.ResponseOp.$Properties {
 
 const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
 
-t.test('responses are the very bytes that the generated code writes', (t) => {
+void t.test('responses are the very bytes that the generated code writes', (t) => {
   fc.assert(
     fc.property(ranges, puts, deletes, (range, put, deletion) => {
       const of = (revision: number) => headerMessage(identity, revision);
@@ -96,7 +96,7 @@ t.test('responses are the very bytes that the generated code writes', (t) => {
   t.end();
 });
 
-t.test('a Txn answers with the bytes that an etcd sent', (t) => {
+void t.test('a Txn answers with the bytes that an etcd sent', (t) => {
   // Range a, put b, Txn (delete b0), an empty Txn, and a Range that finds nothing, in one Txn.
   const etcd =
     '0a1a08aaf4e5f599f3ebe7d101108df2f48ec1f7a6d7bd011803200210011a160a140a021802120c0a01611002180220012a01312001' +

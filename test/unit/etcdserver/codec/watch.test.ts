@@ -18,7 +18,7 @@ const creates = fc.record({
   fragment: fc.boolean(),
 });
 
-t.test('requests that the generated code encodes are decoded to the same', (t) => {
+void t.test('requests that the generated code encodes are decoded to the same', (t) => {
   fc.assert(
     fc.property(creates, (create) => {
       const createRequest = { ...create, watchId: long(create.watchId) };
@@ -46,7 +46,7 @@ t.test('requests that the generated code encodes are decoded to the same', (t) =
   t.end();
 });
 
-t.test('filters come packed or one by one', (t) => {
+void t.test('filters come packed or one by one', (t) => {
   const none = { noPut: false, noDelete: false };
   const forms: [string, object][] = [
     ['0a022800', { ...none, noPut: true }],
@@ -62,7 +62,7 @@ t.test('filters come packed or one by one', (t) => {
   t.end();
 });
 
-t.test('responses', (t) => {
+void t.test('responses', (t) => {
   const identity = { clusterId: 2n ** 64n - 1n, memberId: 7n };
   const decoded = pb.WatchResponse.decode(
     encodeWatchResponse(identity, {
