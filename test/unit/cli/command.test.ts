@@ -25,7 +25,7 @@ t.test('help lists commands; that of serve lists the flags of all backends in gr
   const serve = plinth('serve', '--help');
   t.equal(serve.code, 0);
   t.match(serve.out, /\nMember:\n +--name <text>/);
-  t.match(serve.out, /\nBackend sqlite:\n +--sqlite-/);
+  t.match(serve.out, /sqlite:\n +--sqlite-/);
   t.match(serve.out, /--listen-client-urls <list> .*\(default: http:\/\/localhost:2379\)/);
   t.match(serve.out, /PLINTH_DATA_DIR/);
 });

@@ -183,7 +183,7 @@ t.test('random bytes, with and without the preface (seeded)', async (t) => {
     const starts = [noise, Buffer.concat([preface, noise]), Buffer.concat([preface, settings, believable])];
     const socket = net.connect(port, '127.0.0.1');
     socket.on('error', () => {});
-    socket.end(starts[round % 3]);
+    socket.end(starts[round % 3]!);
     // After a broken frame Node says GOAWAY and leaves it to the client to close.
     await new Promise((resolve) => socket.once('data', resolve).once('close', resolve));
     socket.destroy();
