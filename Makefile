@@ -7,8 +7,8 @@ TSX := node --import tsx
 VERSION_PACKAGE := k8s.io/component-base/version
 
 .DEFAULT_GOAL := help
-.PHONY: help install build proto test lint format typecheck peers etcd kine kube-apiserver loadgen compat differential compat-kubernetes e2e crash \
-	bench bench-startup profile ci clean
+.PHONY: help install build proto test lint format typecheck peers etcd kine kube-apiserver loadgen compat differential \
+	compat-kubernetes e2e crash bench bench-startup profile ci clean
 
 help: ## List the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'

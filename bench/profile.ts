@@ -108,7 +108,8 @@ function section(profiles: readonly Profile[]): string {
   return [
     '## Time of the main thread per request, in µs, by source',
     '',
-    `${new Date().toISOString().slice(0, 10)}, ${options.backend}, ${machine()}. Taken with V8's profiler on (it costs some speed), 64 clients.`,
+    `${new Date().toISOString().slice(0, 10)}, ${options.backend}, ${machine()}. ` +
+      "Taken with V8's profiler on (it costs some speed), 64 clients.",
     '',
     `| | ${profiles.map((one) => `${one.operation} (${Math.round(one.perSecond).toLocaleString('en')}/s)`).join(' | ')} |`,
     `| --- |${profiles.map(() => ' --- |').join('')}`,

@@ -92,18 +92,18 @@ const mib = (bytes: number): string => Math.round(bytes / 2 ** 20).toLocaleStrin
 
 function section(starts: readonly Start[]): string {
   const rows = starts.map((start) => {
-    const seconds = (start.readyMs / 1000).toFixed(1);
-    const reads = `${start.firstGetMs.toFixed(1)} | ${start.firstListMs.toFixed(1)}`;
-    return `| ${start.what} | ${seconds} | ${mib(start.residentBytes)} | ${mib(start.peakBytes)} | ${reads} | ${mib(start.databaseBytes)} |`;
+    const times = [(start.readyMs / 1000).toFixed(1), start.firstGetMs.toFixed(1), start.firstListMs.toFixed(1)];
+    const sizes = [start.residentBytes, start.peakBytes, start.databaseBytes].map(mib);
+    return `| ${[start.what, ...times, ...sizes].join(' | ')} |`;
   });
   return [
     `## Start-up with ${keys.toLocaleString('en')} keys`,
     '',
     `${new Date().toISOString().slice(0, 10)}, ${options.backend}, ${machine()}. Values of 256 bytes; ` +
-      `${Number(options.revised).toLocaleString('en')} keys have ${options.revisions} revisions. Time to ready is from the start of the process to ` +
-      'the first answer of a linearizable read.',
+      `${Number(options.revised).toLocaleString('en')} keys have ${options.revisions} revisions. ` +
+      'Time to ready is from the start of the process to the first answer of a linearizable read.',
     '',
-    `| | ready, s | resident, MiB | peak, MiB | first get, ms | first list of ${listLimit}, ms | files, MiB |`,
+    `| | ready, s | first get, ms | first list of ${listLimit}, ms | resident, MiB | peak, MiB | files, MiB |`,
     '| --- | --- | --- | --- | --- | --- | --- |',
     ...rows,
   ].join('\n');

@@ -84,7 +84,8 @@ func run(ctx context.Context, o options) error {
 			return fmt.Errorf("fill: %w", err)
 		}
 		if o.operation == "fill" {
-			return print(report{Label: o.label, Operation: o.operation, Requests: o.keys, Rate: round(float64(o.keys) / time.Since(began).Seconds())})
+			rate := round(float64(o.keys) / time.Since(began).Seconds())
+			return print(report{Label: o.label, Operation: o.operation, Requests: o.keys, Rate: rate})
 		}
 	}
 	if o.operation == "watch" {

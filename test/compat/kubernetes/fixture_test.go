@@ -318,7 +318,9 @@ type failingCodec struct {
 	failing atomic.Bool
 }
 
-func (f *failingCodec) Decode(data []byte, defaults *schema.GroupVersionKind, into runtime.Object) (runtime.Object, *schema.GroupVersionKind, error) {
+func (f *failingCodec) Decode(
+	data []byte, defaults *schema.GroupVersionKind, into runtime.Object,
+) (runtime.Object, *schema.GroupVersionKind, error) {
 	if f.failing.Load() {
 		return nil, nil, errInjected
 	}
