@@ -75,18 +75,27 @@ export class Alarms {
   }
 
   /**
-   * Throws NoSpace if a write that adds about `bytes` must be refused: the alarm is on, or it would pass the quota (which
-   * turns the alarm on).
+   * Throws (or rejects with) NoSpace if a write that adds about `bytes` must be refused: the alarm is on, or it would pass the
+   * quota, which turns the alarm on. Answers at once, unless all depends on a size that may be out of date.
    */
-  checkSpace(bytes: number): void {
+  checkSpace(bytes: number): Promise<void> | undefined {
     for (const { alarm } of this.#replica.state.alarms.values()) {
       if (alarm === AlarmType.NOSPACE) throw new StoreError('NoSpace');
     }
-    if (this.#quotaBytes === 0) return;
-    if (this.#now() - this.#sizeAtMs > sizeMaxAgeMs) this.size().catch(() => {});
+    if (this.#quotaBytes === 0) return undefined;
+    const old = this.#now() - this.#sizeAtMs > sizeMaxAgeMs;
+    const measured = old ? this.size() : undefined;
+    measured?.catch(() => {});
     if (this.#size.total + this.#added + bytes <= this.#quotaBytes) {
       this.#added += bytes;
-      return;
+      return undefined;
+    }
+    if (measured !== undefined) {
+      // Space may have been freed since. A database that does not answer will refuse the write by itself.
+      return measured.then(
+        () => this.checkSpace(bytes),
+        () => undefined,
+      );
     }
     this.activate(this.#memberId, AlarmType.NOSPACE).catch(() => {});
     throw new StoreError('NoSpace');

@@ -14,6 +14,7 @@
 import { type AppendOutcome, BackendError, batchBytesMax } from '../registry/log.ts';
 import { Draft, NeedValues } from './draft.ts';
 import { StoreError, StoreUnavailable } from './errors.ts';
+import type { Version } from './key-index.ts';
 import type { Replica } from './replica.ts';
 
 /** One batch holds at most this many requests … */
@@ -139,15 +140,16 @@ export class Committer {
   /** Brings the proposals into the log, one batch, however often it must be evaluated. */
   async #commit(taken: readonly Proposal[]): Promise<void> {
     this.#inFlight = taken;
+    // What was loaded stays at hand for the next try: with a busy writer elsewhere there may be many.
+    const pinned = new Map<Version, Buffer>();
+    const view = { current: false };
     try {
       let open = taken;
       while (open.length > 0) {
-        const draft = new Draft(
-          this.#replica.state,
-          open.reduce((sum, { bytes }) => sum + bytes + 64, 64),
-        );
+        const capacity = open.reduce((sum, { bytes }) => sum + bytes + 64, 64);
+        const draft = new Draft(this.#replica.state, capacity, pinned);
         const attempts = await this.#evaluate(draft, open);
-        if (attempts !== undefined) await this.#decide(draft, attempts);
+        if (attempts !== undefined) await this.#decide(draft, attempts, view);
         // What is left did not fit, or lost its slot to another writer.
         open = open.filter((proposal) => !proposal.settled);
       }
@@ -192,12 +194,19 @@ export class Committer {
     return this.#replica.state !== draft.state || draft.state.slot !== draft.baseSlot;
   }
 
-  /** Appends and answers; or leaves the requests open, if they must be evaluated again. */
-  async #decide(draft: Draft, attempts: readonly Attempt[]): Promise<void> {
+  /**
+   * Appends and answers; or leaves the requests open, if they must be evaluated again. `view.current`: everything that was
+   * committed before these requests came is applied here.
+   */
+  async #decide(draft: Draft, attempts: readonly Attempt[], view: { current: boolean }): Promise<void> {
     if (draft.empty) {
-      // Nothing to write: but an answer needs proof that its view was current.
-      await this.#replica.barrier();
-      if (this.#moved(draft)) return;
+      // Nothing to write: but an answer needs proof that its view was current when the request came. What others commit from
+      // then on may be in it or not.
+      if (!view.current) {
+        await this.#replica.barrier();
+        view.current = true;
+        if (this.#moved(draft)) return;
+      }
       for (const { proposal, result, error } of attempts) settle(proposal, result, error);
       return;
     }
@@ -216,6 +225,7 @@ export class Committer {
       for (const { proposal } of attempts) settle(proposal, undefined, error);
     }
     await this.#replica.catchUp();
+    view.current = true;
   }
 
   /** Appends one batch, however often it takes to learn what became of it. */

@@ -1,13 +1,24 @@
 /**
- * Makes compactions physical, in the background: brings what became final into the image, drops unreadable versions from the
- * index, and cuts the log off before the slot of the compacted revision. (That slot stays: a watch may start at the compacted
- * revision and wants its events.) The logical effect does not wait for any of this.
+ * Makes compactions physical, in the background: brings what became final into the image, cuts the log off before the slot of
+ * the compacted revision, and then drops unreadable versions from the index. (That slot stays: a watch may start at the
+ * compacted revision and wants its events.) The logical effect does not wait for any of this.
  *
  * It walks the index in key order, in chunks, so it is coalesced by itself (one row a key, however often the key changed) and
  * writes rows in the order in which the image keeps them. Interrupted at any point it is harmless and starts again.
+ *
+ * Replicas that share a log do this work once. Who began last has the fence; the others wait until the image covers their
+ * compaction too, and only then drop anything: a deletion forgotten before its row is gone for good would bring the key back
+ * with the next checkpoint. For the same reason a replica that is late writes nothing into an image that is ahead of it.
  */
 
-import { type Checkpoint, checkpointBytesMax, checkpointRowsMax, Fenced, type ImageChange } from '../registry/image.ts';
+import {
+  type Checkpoint,
+  checkpointBytesMax,
+  checkpointRowsMax,
+  Fenced,
+  type ImageChange,
+  type ImageMark,
+} from '../registry/image.ts';
 import { BackendError } from '../registry/log.ts';
 import type { KeyEntry, Version } from './key-index.ts';
 import { decodeKeyValue } from './key-value.ts';
@@ -19,6 +30,8 @@ import type { State } from './state.ts';
 /** Keys looked at before the event loop gets a turn. */
 const keysPerStep = 2000;
 const retryPauseMs = 1000;
+/** How long another replica may take to finish the checkpoint that it took over, at first; twice as long each time. */
+const fencedPatienceMs = 30_000;
 
 export interface CompactorObserver {
   /** A run that ended: rows written, milliseconds. */
@@ -37,6 +50,10 @@ export class Compactor {
   #pruned: { readonly state: State | undefined; readonly revision: number } = { state: undefined, revision: -1 };
   #running: Promise<void> | undefined;
   #closed = false;
+  /** Another replica works on a checkpoint: it is left alone until then. */
+  #leftAloneUntilMs = 0;
+  #patienceMs = fencedPatienceMs;
+  #endPause: () => void = () => {};
 
   constructor(replica: Replica, observer: CompactorObserver, now: () => number, fatal: (error: unknown) => void) {
     this.#replica = replica;
@@ -48,19 +65,18 @@ export class Compactor {
 
   /** Called after every batch: starts if there is a new compaction. */
   noticed(): void {
+    if (this.#behind()) void this.wake();
+  }
+
+  #behind(): boolean {
     const { state } = this.#replica;
-    if (state.compactedRevision > this.#pruned.revision || state !== this.#pruned.state) {
-      if (state.compactedRevision >= 0) void this.wake();
-    }
+    const { compactedRevision } = state;
+    return compactedRevision >= 0 && (this.#pruned.state !== state || compactedRevision > this.#pruned.revision);
   }
 
   /** Starts, unless it runs already, until nothing is left of the newest compaction. */
   wake(): Promise<void> {
-    this.#running ??= this.#run()
-      .catch(this.#fatal)
-      .finally(() => {
-        this.#running = undefined;
-      });
+    this.#running ??= this.#run();
     return this.#running;
   }
 
@@ -71,61 +87,130 @@ export class Compactor {
 
   async close(): Promise<void> {
     this.#closed = true;
+    this.#endPause();
     await this.#running;
   }
 
   async #run(): Promise<void> {
-    while (!this.#closed) {
-      const { state } = this.#replica;
-      const revision = state.compactedRevision;
-      if (revision < 0 || (this.#pruned.state === state && revision <= this.#pruned.revision)) return;
-      try {
-        await this.#compact(state, revision);
-      } catch (error) {
-        if (!(error instanceof BackendError)) throw error;
-        this.#observer.warn(`compaction to revision ${revision} will be tried again: ${error.message}`);
-        await new Promise((resolve) => setTimeout(resolve, retryPauseMs));
+    // What woke it goes first.
+    await new Promise((resolve) => setImmediate(resolve));
+    try {
+      while (!this.#closed && this.#behind()) {
+        const { state } = this.#replica;
+        if (!(await this.#tryCompact(state, state.compactedRevision))) await this.#pause();
       }
+    } catch (error) {
+      this.#fatal(error);
+    } finally {
+      this.#running = undefined;
     }
   }
 
-  async #compact(state: State, revision: number): Promise<void> {
+  #pause(): Promise<void> {
+    if (this.#closed) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, retryPauseMs);
+      this.#endPause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  /** False: to be tried again after a while. */
+  async #tryCompact(state: State, revision: number): Promise<boolean> {
+    try {
+      return await this.#compact(state, revision);
+    } catch (error) {
+      if (error instanceof Fenced) {
+        // At random, so that replicas do not take the fence from each other forever.
+        this.#leftAloneUntilMs = this.#now() + this.#patienceMs * (1 + Math.random());
+        this.#patienceMs *= 2;
+        return false;
+      }
+      if (!(error instanceof BackendError)) throw error;
+      this.#observer.warn(`compaction to revision ${revision} will be tried again: ${error.message}`);
+      return false;
+    }
+  }
+
+  async #compact(state: State, revision: number): Promise<boolean> {
     const startedAtMs = this.#now();
-    let checkpoint: Checkpoint | undefined = await this.#replica.storage.image.begin();
+    const { log, image } = this.#replica.storage;
+    const slot = (state.slots.slotOf(revision) ?? state.slots.firstSlot) - 1;
+    let rows = 0;
+    let covered = await this.#covered(slot);
+    if (covered === undefined) {
+      if (this.#now() < this.#leftAloneUntilMs) return false;
+      const checkpoint = await image.begin();
+      // Only now nobody else can move the mark.
+      covered = await this.#covered(slot);
+      if (covered === undefined) {
+        const written = await this.#write(checkpoint, state, revision);
+        if (written === undefined) return true;
+        rows = written;
+        const mark = { slot, revision: state.slots.lastRevisionOf(slot) };
+        if (slot >= 0) await checkpoint.finish(mark, [saveState(state)]);
+        covered = revision;
+      }
+    }
+    this.#written = Math.max(this.#written, covered);
+    this.#leftAloneUntilMs = 0;
+    this.#patienceMs = fencedPatienceMs;
+    if (slot >= 0) await log.truncate(slot);
+    state.slots.truncate(slot);
+    if (!(await this.#prune(state, revision, covered))) return true;
+    this.#pruned = { state, revision };
+    this.#observer.compacted(revision, rows, this.#now() - startedAtMs);
+    return true;
+  }
+
+  /** The revision that the image stands for, if another replica has brought its mark to `slot` or further. */
+  async #covered(slot: number): Promise<number | undefined> {
+    if (this.#replica.storage.log.exclusive) return undefined;
+    const mark = await this.#mark();
+    return mark.slot >= 0 && mark.slot >= slot ? mark.revision : undefined;
+  }
+
+  async #mark(): Promise<ImageMark> {
+    const { mark, rows, batches } = await this.#replica.storage.image.scan();
+    // A scan has to be read, or left by `break`.
+    for await (const _ of rows) return mark;
+    for await (const _ of batches) return mark;
+    return mark;
+  }
+
+  /** Writes the rows that changed; undefined if the state was replaced or has moved on meanwhile. */
+  async #write(checkpoint: Checkpoint, state: State, revision: number): Promise<number | undefined> {
     let rows = 0;
     let from: Key | undefined = '';
     while (from !== undefined) {
-      if (this.#closed || this.#replica.state !== state) return;
+      if (this.#closed || this.#replica.state !== state) return undefined;
       const step = this.#collect(state, from, revision);
-      if (checkpoint !== undefined && step.changed.length > 0) {
-        checkpoint = await this.#write(checkpoint, state, step.changed);
-        rows += step.changed.length;
+      if (step.changed.length > 0) {
+        const changes = await this.#rows(state, step.changed);
+        if (changes === undefined) return undefined;
+        await checkpoint.write(changes);
+        rows += changes.length;
       } else await new Promise((resolve) => setImmediate(resolve));
-      for (const entry of step.entries) state.index.compact(entry, revision);
       from = step.next;
     }
-    if (checkpoint !== undefined) await this.#finish(checkpoint, state, revision);
-    this.#pruned = { state, revision };
-    this.#observer.compacted(revision, rows, this.#now() - startedAtMs);
+    return this.#replica.state === state ? rows : undefined;
   }
 
-  /** The next keys from `from` on, and those of them whose row must change. */
-  #collect(
-    state: State,
-    from: Key,
-    revision: number,
-  ): { entries: KeyEntry[]; changed: Change[]; next: Key | undefined } {
-    const entries: KeyEntry[] = [];
+  /** The next changes from `from` on whose rows are not in the image. */
+  #collect(state: State, from: Key, revision: number): { changed: Change[]; next: Key | undefined } {
     const changed: Change[] = [];
+    let keys = 0;
     let bytes = 0;
     let next: Key | undefined;
     state.index.forEach(from, undefined, (entry) => {
       const full = changed.length >= checkpointRowsMax || bytes >= checkpointBytesMax / 2;
-      if (full || entries.length >= keysPerStep) {
+      if (full || keys >= keysPerStep) {
         next = entry.key;
         return false;
       }
-      entries.push(entry);
+      keys++;
       const version = entry.at(revision);
       if (version !== undefined && version.modRevision > this.#written) {
         changed.push({ key: entry.key, version });
@@ -133,44 +218,43 @@ export class Compactor {
       }
       return true;
     });
-    return { entries, changed, next };
+    return { changed, next };
   }
 
-  /** Writes rows; undefined if another replica has taken over the checkpoint. */
-  async #write(checkpoint: Checkpoint, state: State, changed: readonly Change[]): Promise<Checkpoint | undefined> {
+  /** undefined if a value is gone: another replica has compacted further and writes these rows itself. */
+  async #rows(state: State, changed: readonly Change[]): Promise<ImageChange[] | undefined> {
     const pinned = new Map<Version, Buffer>();
     const live = changed.filter(({ version }) => !version.deleted);
     await this.#replica.pin(state, live, pinned);
-    // A value is gone: another replica has compacted further and writes these rows itself.
     if (live.some(({ version }) => !pinned.has(version))) return undefined;
-    const changes = changed.map(({ key, version }): ImageChange => {
+    return changed.map(({ key, version }): ImageChange => {
       const keyBytes = Buffer.from(key, 'latin1');
       if (version.deleted) return { key: keyBytes, deleted: true };
       const { createRevision, modRevision, lease } = version;
       const { value } = decodeKeyValue(pinned.get(version) as Buffer);
       return { key: keyBytes, createRevision, modRevision, version: version.version, lease, value };
     });
-    try {
-      await checkpoint.write(changes);
-      return checkpoint;
-    } catch (error) {
-      if (error instanceof Fenced) return undefined;
-      throw error;
-    }
   }
 
-  async #finish(checkpoint: Checkpoint, state: State, revision: number): Promise<void> {
-    const slot = (state.slots.slotOf(revision) ?? state.slots.firstSlot) - 1;
-    const mark = { slot, revision: state.slots.lastRevisionOf(slot) };
-    try {
-      if (slot >= 0) await checkpoint.finish(mark, [saveState(state)]);
-    } catch (error) {
-      if (error instanceof Fenced) return;
-      throw error;
+  /** Drops what can no longer be read from the index. False: the state was replaced meanwhile. */
+  async #prune(state: State, revision: number, covered: number): Promise<boolean> {
+    let from: Key | undefined = '';
+    while (from !== undefined) {
+      if (this.#closed || this.#replica.state !== state) return false;
+      const entries: KeyEntry[] = [];
+      let next: Key | undefined;
+      state.index.forEach(from, undefined, (entry) => {
+        if (entries.length >= keysPerStep) {
+          next = entry.key;
+          return false;
+        }
+        entries.push(entry);
+        return true;
+      });
+      for (const entry of entries) state.index.compact(entry, revision, covered);
+      from = next;
+      await new Promise((resolve) => setImmediate(resolve));
     }
-    this.#written = revision;
-    if (slot < 0) return;
-    await this.#replica.storage.log.truncate(slot);
-    state.slots.truncate(slot);
+    return true;
   }
 }

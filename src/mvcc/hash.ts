@@ -2,6 +2,7 @@
  * HashKV: a checksum over all that can be read at or before a revision (from the compacted one on), to compare replicas. The
  * same history gives the same hash on every backend; the numbers are not etcd's, whose hash covers its own storage format.
  */
+import { StoreError } from './errors.ts';
 import type { Version } from './key-index.ts';
 import type { Change } from './records.ts';
 import type { Replica } from './replica.ts';
@@ -10,7 +11,25 @@ import type { Key } from './requests.ts';
 /** Values of so many versions are in memory at a time. */
 const versionsPerStep = 500;
 
-export async function hashKeyValues(replica: Replica, revision: number): Promise<number> {
+export interface KeyValuesHash {
+  readonly hash: number;
+  /** The compacted revision that it begins at. */
+  readonly compactedRevision: number;
+}
+
+/** Rejects with Compacted. */
+export async function hashKeyValues(replica: Replica, revision: number): Promise<KeyValuesHash> {
+  for (;;) {
+    const { state } = replica;
+    const { compactedRevision } = state;
+    if (revision < compactedRevision) throw new StoreError('Compacted');
+    const hash = await hashFrom(replica, revision);
+    // A compaction meanwhile has taken some of it away.
+    if (replica.state === state && state.compactedRevision === compactedRevision) return { hash, compactedRevision };
+  }
+}
+
+async function hashFrom(replica: Replica, revision: number): Promise<number> {
   const { state } = replica;
   const { compactedRevision } = state;
   const crc = new Crc32c();
@@ -34,6 +53,7 @@ export async function hashKeyValues(replica: Replica, revision: number): Promise
     });
     const pinned = new Map<Version, Buffer>();
     await replica.pin(state, items, pinned);
+    if (replica.state !== state || state.compactedRevision !== compactedRevision) return 0;
     for (const { version } of items) crc.update(pinned.get(version) as Buffer);
     from = next;
   }

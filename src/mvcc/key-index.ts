@@ -130,13 +130,18 @@ export class KeyIndex {
     return this.#tree.forEach(from, to, visit);
   }
 
-  /** Drops what a compaction to `revision` makes unreadable of one key; see the example above. */
-  compact(entry: KeyEntry, revision: number): void {
+  /**
+   * Drops what a compaction to `revision` makes unreadable of one key; see the example above. Deletions later than
+   * `deletionsThrough` stay, because the image still has the row.
+   */
+  compact(entry: KeyEntry, revision: number, deletionsThrough = revision): void {
     const { older, latest } = entry;
+    const goes = ({ deleted, modRevision }: Version) =>
+      deleted && modRevision < revision && modRevision <= deletionsThrough;
     if (latest.modRevision <= revision) {
       this.#versions -= older?.length ?? 0;
       entry.older = undefined;
-      if (latest.deleted && latest.modRevision < revision) {
+      if (goes(latest)) {
         this.#versions--;
         this.#entries.delete(entry.key);
         this.#tree.remove(entry.key);
@@ -148,7 +153,7 @@ export class KeyIndex {
     while (keep < older.length && (older[keep] as Version).modRevision <= revision) keep++;
     // older[keep - 1] is what a read at `revision` sees: it goes only if it is a deletion below.
     const seen = older[keep - 1];
-    if (seen !== undefined && !(seen.deleted && seen.modRevision < revision)) keep--;
+    if (seen !== undefined && !goes(seen)) keep--;
     this.#versions -= keep;
     if (keep === older.length) entry.older = undefined;
     else if (keep > 0) entry.older = older.slice(keep);

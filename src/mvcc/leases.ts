@@ -61,13 +61,13 @@ export class Leases {
     if (to !== 0n) this.#leases.get(to)?.keys.add(key);
   }
 
-  /** Leases whose time is over, at most `limit`. */
-  expired(nowMs: number, limit: number): Lease[] {
+  /** Leases that `isOver`, at most `limit`. No lease may be over before it `expiresAtMs`. */
+  expired(nowMs: number, isOver: (lease: Lease) => boolean, limit: number): Lease[] {
     if (nowMs < this.#earliestMs) return [];
     const expired: Lease[] = [];
     let earliestMs = Number.POSITIVE_INFINITY;
     for (const lease of this.#leases.values()) {
-      if (lease.expiresAtMs <= nowMs && expired.length < limit) expired.push(lease);
+      if (expired.length < limit && isOver(lease)) expired.push(lease);
       earliestMs = Math.min(earliestMs, lease.expiresAtMs);
     }
     this.#earliestMs = earliestMs;

@@ -5,6 +5,7 @@
  * lease its full TTL anyway.
  */
 import { randomBytes } from 'node:crypto';
+import type { Alarms } from './alarms.ts';
 import type { Committer } from './committer.ts';
 import type { Draft } from './draft.ts';
 import { StoreError } from './errors.ts';
@@ -23,12 +24,13 @@ export class Lessor {
   readonly #replica: Replica;
   readonly #committer: Committer;
   readonly #now: () => number;
+  readonly #checkSpace: Alarms['checkSpace'];
   readonly #scan: NodeJS.Timeout;
   readonly #revoking = new Set<bigint>();
   /** Since the start of this process. */
   readonly counts = { granted: 0, revoked: 0, renewed: 0 };
 
-  constructor(replica: Replica, committer: Committer, now: () => number, checkSpace: () => void) {
+  constructor(replica: Replica, committer: Committer, now: () => number, checkSpace: Alarms['checkSpace']) {
     this.#replica = replica;
     this.#committer = committer;
     this.#now = now;
@@ -37,8 +39,6 @@ export class Lessor {
     this.#scan.unref();
   }
 
-  readonly #checkSpace: () => void;
-
   close(): void {
     clearInterval(this.#scan);
   }
@@ -46,7 +46,7 @@ export class Lessor {
   /** `id` 0n: one is chosen here. Rejects with LeaseExists, LeaseTtlTooLarge, NoSpace. */
   async grant(id: bigint, ttlSeconds: number): Promise<{ id: bigint; ttlSeconds: number }> {
     if (ttlSeconds > maxTtlSeconds) throw new StoreError('LeaseTtlTooLarge');
-    this.#checkSpace();
+    await this.#checkSpace(leaseSpaceBytes);
     const granted = Math.max(ttlSeconds, minTtlSeconds);
     const result = await this.#committer.propose(leaseRecordBytes, (draft: Draft) => {
       const chosen = id === 0n ? newLeaseId((candidate) => draft.hasLease(candidate)) : id;
@@ -109,8 +109,8 @@ export class Lessor {
   }
 
   #expire(): void {
-    for (const lease of this.#replica.state.leases.expired(this.#now(), expiredPerScan)) {
-      if (!this.#isOver(lease) || this.#revoking.has(lease.id)) continue;
+    const isOver = (lease: Lease) => this.#isOver(lease) && !this.#revoking.has(lease.id);
+    for (const lease of this.#replica.state.leases.expired(this.#now(), isOver, expiredPerScan)) {
       this.#revoking.add(lease.id);
       void this.#revokeExpired(lease.id);
     }
@@ -132,8 +132,10 @@ export class Lessor {
   }
 }
 
-/** What a record of a lease takes in a batch, roughly. */
+/** What a record of a lease takes in a batch, roughly … */
 const leaseRecordBytes = 32;
+/** … and what etcd counts for a lease. */
+const leaseSpaceBytes = 64;
 
 /** A random positive number of 63 bits, as etcd's. */
 function newLeaseId(taken: (id: bigint) => boolean): bigint {

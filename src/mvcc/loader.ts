@@ -5,15 +5,10 @@ import { encodeKeyValue } from './key-value.ts';
 import { type Change, decodeBatch } from './records.ts';
 import type { State } from './state.ts';
 
-/** The storage no longer has a value: a compaction of another replica has passed it, which this one has not seen yet. */
-export class ValueGone extends Error {
-  override readonly name = 'ValueGone';
-}
-
 const slotsPerLoad = 64;
 const rowsPerLoad = 1000;
 
-/** The encoded KeyValues of `items`, all of them. Rejects with ValueGone or BackendError. */
+/** The encoded KeyValues of `items`, except those that the storage no longer has. Rejects with BackendError. */
 export async function loadKeyValues(
   storage: Storage,
   state: State,
@@ -41,9 +36,6 @@ export async function loadKeyValues(
   for (const wanted of bySlot.values()) for (const item of wanted) if (!found.has(item.version)) inImage.push(item);
   for (let i = 0; i < inImage.length; i += rowsPerLoad) {
     await takeFromImage(storage, state, inImage.slice(i, i + rowsPerLoad), found);
-  }
-  if (found.size < items.length && items.some((item) => !found.has(item.version))) {
-    throw new ValueGone('a value is no longer in the log or the image');
   }
   return found;
 }

@@ -64,7 +64,8 @@ export class BatchWriter {
   #length = 0;
 
   constructor(baseRevision: number, capacity: number) {
-    this.#buffer = Buffer.allocUnsafe(capacity + 16);
+    // Not from Node's pool: a batch stays in the cache for long, and would keep its neighbours there alive.
+    this.#buffer = Buffer.allocUnsafeSlow(capacity + 16);
     this.segment = new Segment(this.#buffer);
     this.#buffer[0] = format;
     this.#length = writeVarint(this.#buffer, 1, baseRevision);
@@ -83,7 +84,7 @@ export class BatchWriter {
     const needed = this.#length + size;
     if (needed <= this.#buffer.length) return;
     // The old buffer stays as it is: answers may already refer to it.
-    const grown = Buffer.allocUnsafe(Math.max(needed, this.#buffer.length * 2));
+    const grown = Buffer.allocUnsafeSlow(Math.max(needed, this.#buffer.length * 2));
     this.#buffer.copy(grown, 0, 0, this.#length);
     this.#buffer = grown;
     this.segment.bytes = grown;
@@ -145,7 +146,12 @@ export class BatchWriter {
   /** Ends the batch: its bytes without spare room. */
   seal(): Buffer {
     const used = this.#buffer.subarray(0, this.#length);
-    const sealed = this.#length * 4 < this.#buffer.length * 3 ? Buffer.from(used) : used;
+    if (this.#length * 4 >= this.#buffer.length * 3) {
+      this.segment.bytes = used;
+      return used;
+    }
+    const sealed = Buffer.allocUnsafeSlow(this.#length);
+    used.copy(sealed);
     this.segment.bytes = sealed;
     return sealed;
   }

@@ -4,8 +4,9 @@
  */
 import type { Storage } from '../registry/backend.ts';
 import type { ImageRowHead } from '../registry/image.ts';
+import { batchBytesMax } from '../registry/log.ts';
 import { Version } from './key-index.ts';
-import { loadKeyValues, ValueGone } from './loader.ts';
+import { loadKeyValues } from './loader.ts';
 import { BatchWriter, type Change, type DecodedBatch, decodeBatch, type RevisionRecord } from './records.ts';
 import { firstRevision, State } from './state.ts';
 import { notLoaded, ValueCache } from './values.ts';
@@ -18,7 +19,7 @@ export interface ReplicaOptions {
 
 /** The named record of the image that holds what is not a key; encoded as a batch. */
 const stateRecord = 'state';
-const tailLimit = { batches: 500, bytes: 8 * 1024 * 1024 };
+const tailLimit = { batches: 500, bytes: 2 * batchBytesMax };
 
 export class Replica {
   readonly storage: Storage;
@@ -80,29 +81,38 @@ export class Replica {
   async #followTail(): Promise<void> {
     for (;;) {
       const batches = await this.storage.log.read(this.#state.slot, tailLimit);
-      if (batches.length === 0) return;
+      let bytes = 0;
+      let complete = batches.length < tailLimit.batches;
       for (const { slot, data } of batches) {
         if (slot > this.#state.slot + 1) {
           await this.#rebuild();
+          complete = false;
           break;
         }
         this.apply(slot, decodeBatch(data));
+        bytes += data.byteLength;
       }
+      // An answer that no limit can have cut has everything that was there when the read began. Reading on until nothing is
+      // left might never end while others write.
+      if (complete && bytes <= tailLimit.bytes - batchBytesMax) return;
     }
   }
 
   /**
-   * Loads values that a reader of `state` needs into `pinned`, where they stay whatever the cache does. If the storage no
-   * longer has one, another replica compacted it away: then the state has moved on when this resolves.
+   * Loads values that a reader of `state` needs into `pinned`, where they stay whatever the cache does. A value that the
+   * storage no longer has was compacted away, here or by another replica: it is left out, and the state knows of that
+   * compaction when this resolves.
    */
   async pin(state: State, items: readonly Change[], pinned: Map<Version, Buffer>): Promise<void> {
-    try {
-      for (const [version, bytes] of await loadKeyValues(this.storage, state, items)) pinned.set(version, bytes);
-    } catch (error) {
-      if (!(error instanceof ValueGone)) throw error;
-      const { slot } = state;
-      await this.catchUp();
-      if (this.#state === state && state.slot === slot) throw error;
+    const found = await loadKeyValues(this.storage, state, items);
+    for (const [version, bytes] of found) pinned.set(version, bytes);
+    if (items.every(({ version }) => found.has(version))) return;
+    await this.catchUp();
+    if (this.#state !== state) return;
+    for (const item of items) {
+      if (!found.has(item.version) && isReadable(state, item)) {
+        throw new Error(`the storage has lost the value of a key at revision ${item.version.modRevision}`);
+      }
     }
   }
 
@@ -123,6 +133,13 @@ export class Replica {
 }
 
 const resolved = Promise.resolve();
+
+/** Whether a range at the compacted revision or a later one can select this version, or a watch tell of it. */
+function isReadable(state: State, { key, version }: Change): boolean {
+  const { compactedRevision } = state;
+  if (version.modRevision >= compactedRevision) return true;
+  return !version.deleted && state.index.get(key)?.at(compactedRevision) === version;
+}
 
 /** Rows newer than the mark belong to an unfinished checkpoint; the log still has all that they stand for. */
 function addRow(state: State, row: ImageRowHead, markRevision: number): void {

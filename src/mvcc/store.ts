@@ -112,7 +112,7 @@ export class Store {
       },
     });
     this.alarms = new Alarms(replica, this.#committer, this.memberId, options.quotaBytes, now);
-    this.leases = new Lessor(replica, this.#committer, now, () => this.alarms.checkSpace(requestOverheadBytes));
+    this.leases = new Lessor(replica, this.#committer, now, (bytes) => this.alarms.checkSpace(bytes));
     this.hub = new WatchHub(replica, fatal);
     this.#compactor = new Compactor(replica, observer, now, fatal);
     replica.onApplied = (revisions, rebuilt) => this.#applied(revisions, rebuilt);
@@ -255,7 +255,8 @@ export class Store {
 
   async put(request: PutRequest): Promise<PutResult> {
     const bytes = putBytes(request);
-    this.alarms.checkSpace(bytes);
+    const doubt = this.alarms.checkSpace(bytes);
+    if (doubt !== undefined) await doubt;
     return await this.#committer.propose(bytes, (draft) => evaluatePut(draft, request));
   }
 
@@ -268,7 +269,8 @@ export class Store {
   async txn(request: TxnRequest): Promise<TxnResult> {
     if (isReadOnly(request)) return await this.#readOnlyTxn(request);
     const bytes = putBytes(request);
-    if (bytes > 0) this.alarms.checkSpace(bytes);
+    const doubt = bytes > 0 ? this.alarms.checkSpace(bytes) : undefined;
+    if (doubt !== undefined) await doubt;
     return await this.#committer.propose(bytes + requestOverheadBytes, (draft) => evaluateTxn(draft, request));
   }
 
@@ -315,12 +317,10 @@ export class Store {
 
   /** `revision` 0: the current one. Rejects with Compacted or FutureRevision. */
   async hashKv(revision: number): Promise<{ hash: number; hashRevision: number; compactedRevision: number }> {
-    const { compactedRevision } = this;
     if (revision > this.revision) throw new StoreError('FutureRevision');
     const hashRevision = revision <= 0 ? this.revision : revision;
-    if (hashRevision < compactedRevision) throw new StoreError('Compacted');
     try {
-      return { hash: await hashKeyValues(this.#replica, hashRevision), hashRevision, compactedRevision };
+      return { ...(await hashKeyValues(this.#replica, hashRevision)), hashRevision };
     } catch (error) {
       throw unavailable(error);
     }
@@ -345,6 +345,7 @@ export class Store {
   async close(): Promise<void> {
     for (const stop of this.#stops) stop();
     this.leases.close();
+    this.hub.close();
     await this.#committer.close();
     await this.#compactor.close();
   }

@@ -7,6 +7,7 @@ import { IntervalTree } from './interval-tree.ts';
 import type { Change, RevisionRecord } from './records.ts';
 import type { Replica } from './replica.ts';
 import type { Key } from './requests.ts';
+import { firstRevision } from './state.ts';
 import { type PendingEvent, pendingEvents, prevVersions, toEvents } from './watch-events.ts';
 import { WatchSync } from './watch-sync.ts';
 import { groupName, Watcher, type WatchFilter, WatchGroup, type WatchSink } from './watcher.ts';
@@ -50,7 +51,9 @@ export class WatchHub {
   watch(id: bigint, filter: WatchFilter, startRevision: number, sink: WatchSink): Watcher {
     const group = this.#group(filter);
     const head = this.#replica.state.revision;
-    const watcher = new Watcher(id, sink, group, startRevision, startRevision === 0 ? head + 1 : startRevision);
+    // Nothing ever happened at the first revision: it is that of an empty store.
+    const next = startRevision === 0 ? head + 1 : Math.max(startRevision, firstRevision + 1);
+    const watcher = new Watcher(id, sink, group, startRevision, next);
     group.size++;
     this.#watchers++;
     if (watcher.next <= head) this.#becomeUnsynced(watcher, watcher.next);
@@ -153,18 +156,20 @@ export class WatchHub {
     return touched;
   }
 
-  #deliver(group: WatchGroup, changes: readonly Change[], firstRevision: number): void {
+  /** @param first the first revision of the batch that brought these changes */
+  #deliver(group: WatchGroup, changes: readonly Change[], first: number): void {
     const head = this.#replica.state.revision;
-    for (const watcher of group.future) if (watcher.next <= head) this.#becomeUnsynced(watcher, watcher.next);
+    for (const watcher of group.future) {
+      // Nothing in its range happened before this batch, or it would have been moved then.
+      if (watcher.next <= head) this.#becomeUnsynced(watcher, Math.max(watcher.next, first));
+    }
     if (group.synced.size === 0) return;
     const pending = pendingEvents(group.filter, changes);
     if (pending.length === 0) return;
     const block = this.#block(group, pending);
     for (const watcher of group.synced) {
-      if (block === undefined || !watcher.sink.writable) this.#becomeUnsynced(watcher, firstRevision);
-      else {
-        watcher.sink.events(watcher, block, head);
-      }
+      if (block === undefined || !watcher.sink.writable) this.#becomeUnsynced(watcher, first);
+      else watcher.sink.events(watcher, block, head);
     }
   }
 
@@ -174,6 +179,11 @@ export class WatchHub {
     const previous = group.filter.prevKv ? prevVersions(state, pending) : undefined;
     const events = toEvents(pending, previous, (item) => state.cache.get(item.version));
     return events === undefined ? undefined : new EventBlock(events);
+  }
+
+  /** Nobody is served any more. */
+  close(): void {
+    this.#sync.close();
   }
 
   /** The state was replaced by a newer one: whoever was up to date is behind now. */

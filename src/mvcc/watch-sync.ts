@@ -13,8 +13,9 @@ import type { Watcher, WatchSink } from './watcher.ts';
 const revisionsPerRound = 1000;
 /** … and is cut at the end of a revision once it has about this many bytes of log. */
 const bytesPerRound = 1024 * 1024;
-/** Revisions kept in memory for watchers that are only a little behind. */
+/** Kept in memory for watchers that are only a little behind: so many revisions, with so many changes in all. */
 const recentRevisionsMax = 4096;
+const recentChangesMax = 64 * 1024;
 const retryPauseMs = 200;
 
 export class WatchSync {
@@ -25,7 +26,9 @@ export class WatchSync {
   readonly #watchers = new Set<Watcher>();
   readonly #waiting = new Set<WatchSink>();
   #recent: RevisionRecord[] = [];
+  #recentChanges = 0;
   #running = false;
+  #closed = false;
 
   constructor(
     replica: Replica,
@@ -52,14 +55,30 @@ export class WatchSync {
     this.#watchers.delete(watcher);
   }
 
+  close(): void {
+    this.#closed = true;
+  }
+
   /** Keeps the newest revisions at hand. */
   remember(revisions: readonly RevisionRecord[]): void {
-    for (const record of revisions) this.#recent.push(record);
-    if (this.#recent.length > 2 * recentRevisionsMax) this.#recent = this.#recent.slice(-recentRevisionsMax);
+    for (const record of revisions) {
+      this.#recent.push(record);
+      this.#recentChanges += record.changes.length;
+    }
+    if (this.#recent.length <= 2 * recentRevisionsMax && this.#recentChanges <= 2 * recentChangesMax) return;
+    let first = Math.max(this.#recent.length - recentRevisionsMax, 0);
+    let changes = 0;
+    for (let i = this.#recent.length - 1; i >= first; i--) {
+      changes += (this.#recent[i] as RevisionRecord).changes.length;
+      if (changes > recentChangesMax) first = i + 1;
+    }
+    this.#recent = this.#recent.slice(first);
+    this.#recentChanges = this.#recent.reduce((sum, record) => sum + record.changes.length, 0);
   }
 
   forget(): void {
     this.#recent = [];
+    this.#recentChanges = 0;
   }
 
   #wake(): void {
@@ -73,7 +92,15 @@ export class WatchSync {
 
   async #run(): Promise<void> {
     try {
-      for (let ready = this.#ready(); ready.length > 0; ready = this.#ready()) await this.#round(ready);
+      let nearsTurn = true;
+      for (let ready = this.#ready(); ready.length > 0; ready = this.#ready()) {
+        // They take turns, so that who is far behind does not hold up those who are only a little behind.
+        const oldest = this.#recent[0]?.revision ?? Number.POSITIVE_INFINITY;
+        const near = ready.filter(({ next }) => next >= oldest);
+        const far = ready.filter(({ next }) => next < oldest);
+        await this.#round(far.length === 0 || (near.length > 0 && nearsTurn) ? near : far);
+        nearsTurn = !nearsTurn;
+      }
     } finally {
       this.#running = false;
     }
@@ -82,6 +109,7 @@ export class WatchSync {
   /** The watchers that can be served now. Whoever is behind the compacted revision is cancelled, as etcd does. */
   #ready(): Watcher[] {
     const ready: Watcher[] = [];
+    if (this.#closed) return ready;
     const { compactedRevision } = this.#replica.state;
     for (const watcher of this.#watchers) {
       if (watcher.next < compactedRevision) {
