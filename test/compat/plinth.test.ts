@@ -2,5 +2,6 @@ import t from 'tap';
 import { compat } from './suite/index.ts';
 import { plinth } from './suite/target.ts';
 
+t.setTimeout(280_000);
 await compat(t, plinth('sqlite'));
 await compat(t, plinth('memory'));

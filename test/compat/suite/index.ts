@@ -56,11 +56,7 @@ const topics: [string, (t: Test, target: Target) => Promise<void>][] = [
 /** COMPAT_TOPIC=watch,lease runs only these. */
 const only = process.env.COMPAT_TOPIC?.split(',');
 
-/** For one target on a busy machine. */
-const suiteTimeoutMs = 280_000;
-
 export async function compat(t: Test, target: Target): Promise<void> {
-  t.setTimeout(suiteTimeoutMs);
   if (skipped(t, target)) return;
   for (const [name, topic] of topics) {
     if (only && !only.includes(name)) continue;
