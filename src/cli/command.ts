@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { serverVersion } from '../etcdserver/version.ts';
 import type { Backends } from '../registry/backends.ts';
 import type { Flag } from '../registry/flag.ts';
+import type { ServerConfig } from '../server/config.ts';
 import { plinthVersion } from '../server/version.ts';
 import { checkConfig } from './config.ts';
 import { coreFlags, environmentName } from './flags.ts';
@@ -28,19 +29,27 @@ export async function run(argv: readonly string[], backends: Backends): Promise<
     .command('version')
     .description('Prints the version.')
     .action(() => console.log(versionText));
-  program.addCommand(
-    serveCommand(flags, async (typed, unknown) => {
-      const gathered = gatherOptions(flags, typed, process.env);
-      const problems = [...unknown, ...gathered.problems];
-      const config = checkConfig(gathered.options, backends, problems);
-      if (problems.length > 0) {
-        exitCode = complain(problems);
-        return;
-      }
-      // Only now: help and complaints need none of what a server is made of.
-      const { serve } = await import('../server/serve.ts');
-      exitCode = await serve(config, backends);
-    }),
+  const configured = (name: string, description: string, start: (config: ServerConfig) => Promise<number>) =>
+    program.addCommand(
+      configuredCommand(name, description, flags, async (typed, unknown) => {
+        const gathered = gatherOptions(flags, typed, process.env);
+        const problems = [...unknown, ...gathered.problems];
+        const config = checkConfig(gathered.options, backends, problems);
+        exitCode = problems.length > 0 ? complain(problems) : await start(config);
+      }),
+    );
+  // Imported only now: help and complaints need none of what a server is made of.
+  configured('serve', 'Serves the etcd v3 API until it is told to stop.', async (config) => {
+    const { serve } = await import('../server/serve.ts');
+    return await serve(config, backends);
+  });
+  configured(
+    'log',
+    'Prints the log of a data set that no server has open, a line of JSON per batch.',
+    async (config) => {
+      const { printLog } = await import('../server/print-log.ts');
+      return await printLog(config, backends);
+    },
   );
   try {
     await program.parseAsync([...argv], { from: 'user' });
@@ -60,12 +69,14 @@ function complain(problems: readonly string[]): number {
 }
 
 /** `action` gets what was typed by flag name, and complaints about what is not known. */
-function serveCommand(
+function configuredCommand(
+  name: string,
+  description: string,
   flags: readonly Flag[],
   action: (typed: ReadonlyMap<string, string>, unknown: string[]) => Promise<void>,
 ): Command {
-  const command = new Command('serve')
-    .description('Serves the etcd v3 API until it is told to stop.')
+  const command = new Command(name)
+    .description(description)
     .usage('[flags]')
     .exitOverride()
     .allowUnknownOption()
