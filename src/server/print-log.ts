@@ -10,7 +10,10 @@ export async function printLog(
   print: (line: string) => void = console.log,
 ): Promise<number> {
   // Whoever reads it (head, less) may stop before the end.
-  process.stdout.once('error', () => process.exit(0));
+  let wanted = true;
+  process.stdout.on('error', () => {
+    wanted = false;
+  });
   try {
     const { dataDir, keyspace } = config;
     const warn = (message: string) => console.error(`plinth: ${message}`);
@@ -20,7 +23,12 @@ export async function printLog(
       let rowCount = 0;
       for await (const chunk of rows) rowCount += chunk.length;
       print(JSON.stringify({ image: { slot: mark.slot, revision: mark.revision, rows: rowCount } }));
-      for await (const chunk of batches) for (const batch of chunk) print(describeBatch(batch));
+      for await (const chunk of batches) {
+        for (const batch of chunk) print(describeBatch(batch));
+        // What was written is reported in a later turn.
+        await new Promise((resolve) => setImmediate(resolve));
+        if (!wanted) break;
+      }
     } finally {
       await storage.close();
     }

@@ -21,7 +21,7 @@ t.test('version', async (t) => {
 t.test('help lists commands; that of serve lists the flags of all backends in groups', async (t) => {
   const { code, out } = plinth('help');
   t.equal(code, 0);
-  t.match(out, /serve .*\n.*help/);
+  t.match(out, /serve .*\n.*log .*\n.*help/);
   const serve = plinth('serve', '--help');
   t.equal(serve.code, 0);
   t.match(serve.out, /\nMember:\n +--name <text>/);
