@@ -42,8 +42,9 @@ export interface NamedRecord {
 
 export interface Checkpoint {
   /**
-   * Upserts and deletes rows, atomically per call. At most `checkpointRowsMax` rows and about `checkpointBytesMax` bytes a
-   * call. Runs off the commit path: an append waiting meanwhile is delayed by at most this one chunk.
+   * Upserts and deletes rows. At most `checkpointRowsMax` rows and about `checkpointBytesMax` bytes a call. Runs off the
+   * commit path: an append waiting meanwhile is delayed by a few milliseconds. A backend may do it in several steps, so a
+   * call that failed may have brought some of its rows: harmless, as every half-written checkpoint is.
    * Rejects with Fenced if another checkpoint began after this one.
    */
   write(changes: readonly ImageChange[]): Promise<void>;

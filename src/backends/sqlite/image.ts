@@ -2,6 +2,7 @@ import {
   type Checkpoint,
   checkChanges,
   type Image,
+  type ImageChange,
   type ImageRow,
   type ImageRowHead,
   type Snapshot,
@@ -9,12 +10,19 @@ import {
 } from '../../registry/image.ts';
 import type { Batch } from '../../registry/log.ts';
 import { unpackBatches } from './log.ts';
+import { pageBytes } from './options.ts';
 import type { Reader } from './reader.ts';
 import { binaryString, Packer, Unpacker } from './rows.ts';
 import type { Thread } from './thread.ts';
 import type { Wal } from './wal.ts';
 import type { Writer } from './writer.ts';
 
+/**
+ * Rows written in one transaction. Each is likely to change a page of its own, and the appends that come meanwhile wait for
+ * it: about 5 ms.
+ */
+const stepRowsMax = 128;
+const stepBytesMax = 512 * 1024;
 /** Keys asked for in one call; the answer is bounded by bytes as well. */
 const loadKeysMax = 1000;
 
@@ -37,12 +45,17 @@ export class SqliteImage implements Image {
     return {
       write: async (changes) => {
         checkChanges(changes);
-        const packer = new Packer();
-        for (const change of changes) packer.change(change);
-        const { size } = packer;
-        await this.#writer.call('write', fence, packer.finish());
-        // A row goes to a page of its own, where keys are far apart.
-        this.#wal.wrote(size + changes.length * 4096);
+        let next = 0;
+        do {
+          const packer = new Packer();
+          const first = next;
+          while (next < changes.length && next < first + stepRowsMax && packer.size < stepBytesMax) {
+            packer.change(changes[next++] as ImageChange);
+          }
+          const { size } = packer;
+          await this.#writer.call('write', fence, packer.finish());
+          this.#wal.wrote(size + (next - first) * pageBytes);
+        } while (next < changes.length);
       },
       finish: async (mark, records) => {
         const copies = records.map(({ name, data }) => ({ name, data: new Uint8Array(data) }));

@@ -5,6 +5,8 @@ import type { Thread } from './thread.ts';
 import type { Wal } from './wal.ts';
 import type { Writer } from './writer.ts';
 
+/** What one step of a truncation writes, about: the pages that it moves. */
+const truncateStepBytes = 1024 * 1024;
 /** Slots asked for in one call; the answer is bounded by bytes as well. */
 const loadSlotsMax = 1000;
 
@@ -50,7 +52,7 @@ export class SqliteLog implements Log {
 
   async truncate(through: number): Promise<void> {
     // One chunk at a time: an append that comes meanwhile goes before the next chunk.
-    while (!(await this.#writer.call('truncate', through))) this.#wal.wrote(4 * 1024 * 1024);
+    while (!(await this.#writer.call('truncate', through))) this.#wal.wrote(truncateStepBytes);
     this.#wal.checkpoint();
   }
 

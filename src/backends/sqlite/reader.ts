@@ -39,20 +39,24 @@ function packHead(packer: Packer, [key, createRevision, modRevision, version, le
 }
 
 export function openReader({ file, keyspace }: ThreadSettings) {
-  const db = openDatabase(file, true);
+  const db = openDatabase(file);
   const after = prepare(db, `${selectLog} slot > ? ORDER BY slot LIMIT ?`);
   const atSlot = prepare(db, `${selectLog} slot = ?`);
   const atKey = prepare(db, `${selectHead}, value FROM image WHERE keyspace = ? AND key = ?`);
   const scans = new Map<number, ReturnType<typeof openScan>>();
 
   function openScan() {
-    const snapshot = openDatabase(file, true);
+    const snapshot = openDatabase(file);
     snapshot.exec('BEGIN');
     const rows = prepare(snapshot, `${selectHead} FROM image WHERE keyspace = ? AND key > ? ORDER BY key LIMIT ?`);
     const batches = prepare(snapshot, `${selectLog} slot > ? ORDER BY slot LIMIT ?`);
     let key = new Uint8Array();
     return {
-      snapshot,
+      end() {
+        // A connection that is closed lives on, with its read transaction, until its statements are garbage.
+        snapshot.exec('ROLLBACK');
+        snapshot.close();
+      },
       // The first statement is what fixes the state that the transaction sees.
       mark: snapshot.prepare('SELECT slot, revision FROM mark WHERE keyspace = ?').get(keyspace) as ImageMark,
       records: snapshot.prepare('SELECT name, data FROM record WHERE keyspace = ?').all(keyspace) as NamedRecord[],
@@ -142,14 +146,14 @@ export function openReader({ file, keyspace }: ThreadSettings) {
     scanBatches: (id: number, slot: number) => scanOf(id).batches(slot),
 
     endScan(id: number): void {
-      scans.get(id)?.snapshot.close();
+      scans.get(id)?.end();
       scans.delete(id);
     },
 
     /** The number of scans that were ended. */
     endAllScans(): number {
       const { size } = scans;
-      for (const scan of scans.values()) scan.snapshot.close();
+      for (const scan of scans.values()) scan.end();
       scans.clear();
       return size;
     },

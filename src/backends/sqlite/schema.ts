@@ -57,21 +57,26 @@ const tables = `
   ) WITHOUT ROWID;
 `;
 
-/** The caller keeps the handle: a DatabaseSync that is only reachable through its statements is closed under them. */
-export function openDatabase(file: string, readOnly: boolean): Database {
+/**
+ * Makes the file what it is, through the connection that creates its tables. Page size and auto_vacuum take effect on an
+ * empty file only, and before the journal mode; setting them takes the write lock, so readers do not.
+ *
+ * auto_vacuum FULL, not INCREMENTAL: rows are freed in bounded steps, so each commit moves a bounded number of pages, and no
+ * list of free pages builds up that a later vacuum would have to search.
+ */
+export function prepareFile(db: Database): void {
+  db.exec(`PRAGMA page_size = ${pageBytes}; PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL;
+    PRAGMA journal_size_limit = ${walBytesKept}`);
+}
+
+/**
+ * Settings of every connection. The caller keeps the handle: a DatabaseSync that is only reachable through its statements
+ * is closed under them.
+ */
+export function openDatabase(file: string): Database {
   const db = new DatabaseSync(file, { timeout: busyTimeoutMs });
-  try {
-    // Page size and auto_vacuum take effect on an empty file only, and only before the journal mode. FULL, not INCREMENTAL:
-    // rows are freed in bounded chunks, so each commit moves a bounded number of pages, and no list of free pages builds up
-    // that a later vacuum would have to search.
-    db.exec(`PRAGMA page_size = ${pageBytes}; PRAGMA auto_vacuum = FULL; PRAGMA journal_mode = WAL;
-      PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = ${walBytesKept};
-      PRAGMA cache_size = -8192; PRAGMA query_only = ${readOnly ? 'ON' : 'OFF'}`);
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
+  db.exec('PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192');
+  return db;
 }
 
 /** Creates the tables where they are missing; refuses a file that is not plinth's, or that a newer plinth wrote. */

@@ -5,6 +5,7 @@
 import { Worker } from 'node:worker_threads';
 import { Fenced } from '../../registry/image.ts';
 import { BackendError } from '../../registry/log.ts';
+import type { Failure } from './failure.ts';
 import type { ThreadSettings } from './writer.ts';
 
 export type Role = 'writer' | 'reader' | 'wal-copier';
@@ -13,11 +14,6 @@ export interface Call {
   readonly id: number;
   readonly name: string;
   readonly args: unknown[];
-}
-
-export interface Failure {
-  readonly kind: 'failed' | 'unknown' | 'fenced';
-  readonly message: string;
 }
 
 /** Id 0: the worker has opened its connection, or could not. */

@@ -13,7 +13,7 @@ export interface WalPages {
 }
 
 export function openWalCopier({ file }: ThreadSettings) {
-  const db = openDatabase(file, false);
+  const db = openDatabase(file);
   return {
     copy(): WalPages {
       const { log, checkpointed } = db.prepare('PRAGMA wal_checkpoint(PASSIVE)').get() as WalPages;

@@ -5,10 +5,11 @@
 import { Fenced, type ImageMark, type NamedRecord } from '../../registry/image.ts';
 import { type AppendOutcome, BackendError } from '../../registry/log.ts';
 import { Unpacker } from './rows.ts';
-import { busyTimeoutMs, createSchema, openDatabase, transaction } from './schema.ts';
+import { busyTimeoutMs, createSchema, openDatabase, prepareFile, transaction } from './schema.ts';
 
-const truncateRowsMax = 1000;
-const truncateBytesMax = 2 * 1024 * 1024;
+/** In one step of a truncation: about 10 ms, since a commit that frees pages moves as many from the end of the file. */
+const truncateRowsMax = 500;
+const truncateBytesMax = 512 * 1024;
 /** How long a commit may wait for short reads to leave the write-ahead log before it starts over. */
 const restartTimeoutMs = 50;
 
@@ -18,7 +19,8 @@ export interface ThreadSettings {
 }
 
 export function openWriter({ file, keyspace }: ThreadSettings) {
-  const db = openDatabase(file, false);
+  const db = openDatabase(file);
+  prepareFile(db);
   createSchema(db);
   db.prepare('INSERT INTO mark (keyspace, slot, revision, fence) VALUES (?, -1, 0, 0) ON CONFLICT DO NOTHING').run(
     keyspace,
