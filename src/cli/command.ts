@@ -45,7 +45,7 @@ export async function run(argv: readonly string[], backends: Backends): Promise<
   });
   configured(
     'log',
-    'Prints the log of a data set that no server has open, a line of JSON per batch.',
+    'Prints the log of a data set that is not being served.',
     async (config) => {
       const { printLog } = await import('../server/print-log.ts');
       return await printLog(config, backends);
