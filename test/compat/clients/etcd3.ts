@@ -4,6 +4,8 @@ import { Etcd3, type IKeyValue } from 'etcd3';
 import type { Test } from 'tap';
 import { fresh, skipped, type Target } from '../suite/target.ts';
 
+const text = (bytes: Buffer | undefined) => bytes?.toString() ?? 'none';
+
 export async function etcd3Client(t: Test, target: Target): Promise<void> {
   if (skipped(t, target)) return;
   const server = await fresh(t, target);
@@ -62,10 +64,10 @@ export async function etcd3Client(t: Test, target: Target): Promise<void> {
     const events: string[] = [];
     const done = new Promise<void>((resolve) => {
       watcher.on('put', (kv: IKeyValue, previous?: IKeyValue) => {
-        events.push(`put ${kv.key} ${kv.value} ${previous?.value ?? 'none'}`);
+        events.push(`put ${text(kv.key)} ${text(kv.value)} ${text(previous?.value)}`);
       });
       watcher.on('delete', (kv: IKeyValue, previous?: IKeyValue) => {
-        events.push(`delete ${kv.key} ${previous?.value ?? 'none'}`);
+        events.push(`delete ${text(kv.key)} ${text(previous?.value)}`);
         resolve();
       });
     });

@@ -2,8 +2,9 @@
  * Random operations as plain data. Few keys, few leases and revisions near the interesting ones, so that things collide:
  * compacted and future revisions, duplicate keys, missing leases.
  */
+
+import { Random } from '../../support/random.ts';
 import type { RequestMessage } from '../../support/wire.ts';
-import { Random } from './random.ts';
 import { type History, randomTxn } from './transactions.ts';
 
 export type UnaryMethod =

@@ -1,10 +1,12 @@
 /** One of the two servers: executes operations and gives its answers in a form that can be compared. */
+
+import { codes } from '../../support/codes.ts';
 import type { WatchResponse } from '../../support/messages.ts';
 import type { Child } from '../../support/process.ts';
 import type { RawClient, RequestStream } from '../../support/raw-client.ts';
 import type { Server } from '../../support/server.ts';
 import type { RequestMessage } from '../../support/wire.ts';
-import { codes, describe } from '../suite/assertions.ts';
+import { describe } from '../suite/assertions.ts';
 import { type Operation, watchStreams } from './operations.ts';
 
 /** What a watch has been told, in order: `created`, `canceled`, and events. How they were batched does not matter. */

@@ -1,6 +1,6 @@
+import type { Random } from '../../support/random.ts';
 import type { RequestMessage } from '../../support/wire.ts';
 import { randomKey, randomPut, randomRange } from './operations.ts';
-import type { Random } from './random.ts';
 
 /** What the reference has answered so far. */
 export interface History {

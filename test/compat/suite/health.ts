@@ -1,5 +1,6 @@
 import type { Test } from 'tap';
-import { codes, refused } from './assertions.ts';
+import { codes } from '../../support/codes.ts';
+import { refused } from './assertions.ts';
 import { fresh, type Target } from './target.ts';
 
 const SERVING = 1;

@@ -1,5 +1,6 @@
 import type { Test } from 'tap';
-import { briefEvents, codes, createWatch, currentRevision, put, refused, watchStream } from './assertions.ts';
+import { codes } from '../../support/codes.ts';
+import { briefEvents, createWatch, currentRevision, put, refused, watchStream } from './assertions.ts';
 import { fresh, type Target } from './target.ts';
 
 const notFound = 'etcdserver: requested lease not found';

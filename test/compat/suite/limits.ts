@@ -1,5 +1,6 @@
 import type { Test } from 'tap';
-import { codes, put, refused } from './assertions.ts';
+import { codes } from '../../support/codes.ts';
+import { put, refused } from './assertions.ts';
 import { fresh, type Target } from './target.ts';
 
 const requestBytesMax = 1.5 * 1024 * 1024;
@@ -69,6 +70,24 @@ export async function limits(t: Test, target: Target): Promise<void> {
     }
     const unknownField = Buffer.from('0a0161fa3f0178', 'hex'); // key "a", field 1023 "x"
     await client.raw('/etcdserverpb.KV/Range', unknownField);
+  });
+
+  await t.test('calls with no message or with two', async (t) => {
+    const message = Buffer.from('0a0161', 'hex'); // key "a"
+    const violation = 'cardinality violation: received';
+    const kind = 'non-client-streaming RPC';
+    const rows: [string, number, number, string][] = [
+      ['/etcdserverpb.KV/Range', 0, codes.UNKNOWN, 'EOF'],
+      ['/etcdserverpb.KV/RangeStream', 0, codes.INTERNAL, `${violation} no request message from ${kind}`],
+      ['/etcdserverpb.KV/RangeStream', 2, codes.INTERNAL, `${violation} multiple request messages for ${kind}`],
+      ['/etcdserverpb.Lease/LeaseKeepAlive', 0, codes.OK, ''],
+    ];
+    for (const [path, messages, code, details] of rows) {
+      const stream = client.openRaw(path);
+      for (let count = 0; count < messages; count++) stream.send({ bytes: message });
+      stream.end();
+      t.strictSame(await stream.status, { code, details }, `${messages} to ${path}`);
+    }
   });
 
   await t.test('metadata', async (t) => {

@@ -1,8 +1,9 @@
 import type { Test } from 'tap';
+import { codes } from '../../support/codes.ts';
 import type { KeyValue, RangeResponse } from '../../support/messages.ts';
 import type { RawClient } from '../../support/raw-client.ts';
 import type { RequestMessage } from '../../support/wire.ts';
-import { codes, currentRevision, put } from './assertions.ts';
+import { currentRevision, put } from './assertions.ts';
 import { fresh, type Target } from './target.ts';
 
 const whole = { key: '\0', rangeEnd: '\0' };

@@ -1,6 +1,7 @@
 import type { Test } from 'tap';
+import type { codes } from '../../support/codes.ts';
 import type { RequestMessage } from '../../support/wire.ts';
-import { type codes, currentRevision, put, refused } from './assertions.ts';
+import { currentRevision, put, refused } from './assertions.ts';
 import { fresh, type Target } from './target.ts';
 
 const putOp = (key: string, value = '', more: RequestMessage = {}) => ({ requestPut: { key, value, ...more } });

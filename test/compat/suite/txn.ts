@@ -116,7 +116,9 @@ export async function txn(t: Test, target: Target): Promise<void> {
       briefly(answer),
       [
         'put @8 none',
-        'txn false [put @8 none; txn true [range @8 n1=x create 8 mod 8 version 1; range @8 n2=else create 8 mod 8 version 1]; txn false [put @8 none]]',
+        'txn false [put @8 none; ' +
+          'txn true [range @8 n1=x create 8 mod 8 version 1; range @8 n2=else create 8 mod 8 version 1]; ' +
+          'txn false [put @8 none]]',
         'range @8 n1= create 8 mod 8 version 1, n2= create 8 mod 8 version 1, n3= create 8 mod 8 version 1',
       ],
       'compares see the state before the txn',

@@ -1,5 +1,6 @@
 import type { Test } from 'tap';
-import { briefEvents, codes, createWatch, currentRevision, put, takeEvents, watchStream } from './assertions.ts';
+import { codes } from '../../support/codes.ts';
+import { briefEvents, createWatch, currentRevision, put, takeEvents, watchStream } from './assertions.ts';
 import { fresh, type Target } from './target.ts';
 
 export async function watchCancel(t: Test, target: Target): Promise<void> {
