@@ -1,5 +1,6 @@
 /** Alarms, and the quota that raises NOSPACE. An alarm is a record of the log, so every replica obeys it. */
 import type { StorageSize } from '../registry/image.ts';
+import { BackendError } from '../registry/log.ts';
 import type { Committer } from './committer.ts';
 import { StoreError } from './errors.ts';
 import type { Replica } from './replica.ts';
@@ -76,28 +77,32 @@ export class Alarms {
 
   /**
    * Throws (or rejects with) NoSpace if a write that adds about `bytes` must be refused: the alarm is on, or it would pass the
-   * quota, which turns the alarm on. Answers at once, unless all depends on a size that may be out of date.
+   * quota, which turns the alarm on. Answers at once, unless it comes to the true size.
    */
   checkSpace(bytes: number): Promise<void> | undefined {
     for (const { alarm } of this.#replica.state.alarms.values()) {
       if (alarm === AlarmType.NOSPACE) throw new StoreError('NoSpace');
     }
     if (this.#quotaBytes === 0) return undefined;
-    const old = this.#now() - this.#sizeAtMs > sizeMaxAgeMs;
-    const measured = old ? this.size() : undefined;
-    measured?.catch(() => {});
-    if (this.#size.total + this.#added + bytes <= this.#quotaBytes) {
-      this.#added += bytes;
-      return undefined;
+    if (this.#now() - this.#sizeAtMs > sizeMaxAgeMs) this.size().catch(() => {});
+    if (this.#size.total + this.#added + bytes > this.#quotaBytes) return this.#checkMeasured(bytes);
+    this.#added += bytes;
+    return undefined;
+  }
+
+  /** As `checkSpace`, by the true size: space may have been freed, and what was added may have been estimated too high. */
+  async #checkMeasured(bytes: number): Promise<void> {
+    try {
+      if ((await this.size()).total + bytes <= this.#quotaBytes) {
+        this.#added += bytes;
+        return;
+      }
+      await this.activate(this.#memberId, AlarmType.NOSPACE);
+    } catch (error) {
+      if (!(error instanceof BackendError)) throw error;
+      // A database that does not answer refuses the write by itself.
+      return;
     }
-    if (measured !== undefined) {
-      // Space may have been freed since. A database that does not answer will refuse the write by itself.
-      return measured.then(
-        () => this.checkSpace(bytes),
-        () => undefined,
-      );
-    }
-    this.activate(this.#memberId, AlarmType.NOSPACE).catch(() => {});
     throw new StoreError('NoSpace');
   }
 }

@@ -50,7 +50,10 @@ function takeFromBatch(state: State, data: Uint8Array, wanted: readonly Change[]
   for (const record of records) {
     if (record.kind !== 'revision') continue;
     for (const item of byRevision.get(record.revision) ?? []) {
-      const change = record.changes.findLast(({ key }) => key === item.key);
+      // A transaction may put a key and delete it again: one of each, in one revision.
+      const change = record.changes.find(
+        ({ key, version }) => key === item.key && version.version === item.version.version,
+      );
       if (change === undefined) continue;
       const { offset, length } = change.version;
       places.push({ item, offset, length });
