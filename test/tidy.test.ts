@@ -19,7 +19,7 @@ const allowedImports: Record<string, readonly string[]> = {
   backends: ['registry'],
   registry: [],
   observe: [],
-  proto: ['mvcc/requests.ts'],
+  proto: [],
 };
 
 /** Packages that belong to one folder only. */

@@ -172,7 +172,7 @@ class WatchStream implements WatchSink {
 const fragmentField = Buffer.from([0x38, 1]);
 
 /** Cuts a response between events, each piece as large as fits below `maxBytes`, but never without an event. */
-function* fragments(prefix: Buffer, { bytes, ends }: EventBlock, maxBytes: number): Generator<Message> {
+function* fragments(prefix: Uint8Array, { bytes, ends }: EventBlock, maxBytes: number): Generator<Message> {
   let start = 0;
   for (let i = 0; i < ends.length; ) {
     let end = ends[i++] as number;

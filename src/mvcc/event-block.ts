@@ -4,7 +4,7 @@
  *
  *   events: 11 (Event)   Event: 1 type (PUT = 0, left out; DELETE = 1)  2 kv  3 prev_kv
  */
-import { varintSize, writeVarint } from './key-value.ts';
+import { varintSize, writeVarint } from '../proto/wire.ts';
 import type { EncodedKeyValue } from './requests.ts';
 
 export interface WatchEvent {

@@ -4,6 +4,7 @@
  *
  *   1 key (bytes)  2 create_revision  3 mod_revision  4 version (varints)  5 value (bytes)  6 lease (varint, 64 bits)
  */
+import { varintSize, writeVarint } from '../proto/wire.ts';
 import type { Key } from './requests.ts';
 
 /** What the index keeps of a KeyValue; the value stays in its bytes. */
@@ -13,32 +14,6 @@ export interface KeyValueHead {
   readonly modRevision: number;
   readonly version: number;
   readonly lease: bigint;
-}
-
-export function varintSize(value: number): number {
-  if (value < 0x80) return 1;
-  if (value < 0x4000) return 2;
-  if (value < 0x200000) return 3;
-  if (value < 0x10000000) return 4;
-  let size = 4;
-  for (let rest = Math.floor(value / 0x10000000); rest > 0; rest = Math.floor(rest / 0x80)) size++;
-  return size;
-}
-
-/** Writes an unsigned safe integer; returns the position after it. */
-export function writeVarint(to: Uint8Array, at: number, value: number): number {
-  let rest = value;
-  let position = at;
-  while (rest >= 0x10000000) {
-    to[position++] = (rest % 0x80) | 0x80;
-    rest = Math.floor(rest / 0x80);
-  }
-  while (rest >= 0x80) {
-    to[position++] = (rest & 0x7f) | 0x80;
-    rest >>>= 7;
-  }
-  to[position++] = rest;
-  return position;
 }
 
 function leaseSize(lease: bigint): number {

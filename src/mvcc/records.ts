@@ -10,15 +10,10 @@
  * A change holds the KeyValue just as clients get it (a deletion: key and mod_revision only), so bytes are copied, never
  * encoded again. A kind or format that this version does not know stops the replica: skipping it would make replicas differ.
  */
+
+import { varintSize, writeVarint } from '../proto/wire.ts';
 import { Version } from './key-index.ts';
-import {
-  decodeKeyValue,
-  type KeyValueHead,
-  keyValueSize,
-  varintSize,
-  writeKeyValue,
-  writeVarint,
-} from './key-value.ts';
+import { decodeKeyValue, type KeyValueHead, keyValueSize, writeKeyValue } from './key-value.ts';
 import type { Key } from './requests.ts';
 import { Segment } from './values.ts';
 

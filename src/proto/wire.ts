@@ -201,6 +201,21 @@ export function varintSize(value: number): number {
   return size;
 }
 
+/** Writes a number from 0 to MAX_SAFE_INTEGER as varint; returns the position after it. */
+export function writeVarint(to: Uint8Array, at: number, value: number): number {
+  let position = at;
+  while (value >= 0x80000000) {
+    to[position++] = (value % 128) | 128;
+    value = Math.floor(value / 128);
+  }
+  while (value >= 0x80) {
+    to[position++] = (value & 127) | 128;
+    value >>>= 7;
+  }
+  to[position++] = value;
+  return position;
+}
+
 /** Bytes of a length-delimited field with a one-byte tag. */
 export function lengthDelimitedSize(length: number): number {
   return 1 + varintSize(length) + length;
@@ -217,18 +232,7 @@ export class Writer {
 
   /** A number from 0 to MAX_SAFE_INTEGER. */
   varint(value: number): void {
-    const buffer = this.#buffer;
-    let position = this.#position;
-    while (value >= 0x80000000) {
-      buffer[position++] = (value % 128) | 128;
-      value = Math.floor(value / 128);
-    }
-    while (value >= 0x80) {
-      buffer[position++] = (value & 127) | 128;
-      value >>>= 7;
-    }
-    buffer[position++] = value;
-    this.#position = position;
+    this.#position = writeVarint(this.#buffer, this.#position, value);
   }
 
   /** A one-byte tag and a varint; nothing where the value is 0, as proto3 has it. */

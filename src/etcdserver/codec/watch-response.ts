@@ -1,7 +1,8 @@
 /** Encodes WatchResponse; events are encoded by mvcc, once for all watchers. */
 import { etcdserverpb } from '../../proto/generated/etcd.js';
 import { long } from '../../proto/int64.ts';
-import { headerMessage, type Identity } from '../header.ts';
+import { varintSize, Writer } from '../../proto/wire.ts';
+import { headerField, headerMessage, type Identity } from '../header.ts';
 
 export interface WatchResponse {
   /** For the header. 0: the header has none. */
@@ -23,7 +24,18 @@ export function encodeWatchResponse(identity: Identity, response: WatchResponse)
   }).finish();
 }
 
-/** What stands before the events of a response: header and watch id. */
-export function watchResponsePrefix(identity: Identity, revision: number, watchId: bigint): Buffer {
-  return Buffer.from(encodeWatchResponse(identity, { revision, watchId }));
+const watchIdTag = 0x10;
+
+/** What stands before the events of a response: header and watch id. Written for every watcher and batch, hence by hand. */
+export function watchResponsePrefix(identity: Identity, revision: number, watchId: bigint): Uint8Array {
+  // Ids that a client chose may be negative or huge.
+  if (watchId < 0n || watchId > maxSafe) return encodeWatchResponse(identity, { revision, watchId });
+  const header = headerField(identity);
+  const id = Number(watchId);
+  const writer = new Writer(header.size(revision) + (id === 0 ? 0 : 1 + varintSize(id)));
+  header.write(writer, revision);
+  writer.varintField(watchIdTag, id);
+  return writer.finish();
 }
+
+const maxSafe = BigInt(Number.MAX_SAFE_INTEGER);

@@ -85,5 +85,10 @@ void t.test('responses', (t) => {
   t.equal(whole.events.length, 1);
   t.equal(signed(whole.watchId), 2n ** 62n);
   t.equal(safeNumber(whole.header?.revision ?? 0), 9);
+
+  for (const watchId of [0n, 1n, 127n, 128n, 2n ** 31n, 2n ** 53n - 1n, 2n ** 53n, -1n]) {
+    const general = encodeWatchResponse(identity, { revision: 300, watchId });
+    t.same(Buffer.from(watchResponsePrefix(identity, 300, watchId)), Buffer.from(general), `watch id ${watchId}`);
+  }
   t.end();
 });
