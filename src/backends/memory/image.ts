@@ -18,6 +18,9 @@ const chunkRows = 1000;
 
 const nameOf = (key: Uint8Array): string => Buffer.from(key).toString('latin1');
 const copyRow = (row: ImageRow): ImageRow => ({ ...row, key: copyOf(row.key), value: copyOf(row.value) });
+const copyHead = ({ key, createRevision, modRevision, version, lease }: ImageRow): ImageRowHead => {
+  return { key: copyOf(key), createRevision, modRevision, version, lease };
+};
 const copyRecord = ({ name, data }: NamedRecord): NamedRecord => ({ name, data: copyOf(data) });
 
 export class MemoryImage implements Image {
@@ -62,7 +65,7 @@ export class MemoryImage implements Image {
     return {
       mark,
       records: records.map(copyRecord),
-      rows: chunks(sorted, ({ value, ...head }): ImageRowHead => ({ ...head, key: copyOf(head.key) })),
+      rows: chunks(sorted, copyHead),
       batches: chunks(tail, (batch) => ({ ...batch, data: copyOf(batch.data) })),
     };
   }

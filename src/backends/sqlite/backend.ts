@@ -16,12 +16,12 @@ import type { Writer } from './writer.ts';
 const databaseFile = 'plinth.db';
 const lockFile = 'plinth.lock';
 
-async function build(options: Options, { dataDir, keyspace, warn }: BuildContext): Promise<Storage> {
-  const directory = resolve(dataDir);
+async function build(options: Options, context: BuildContext): Promise<Storage> {
+  const directory = resolve(context.dataDir);
   // What is stored may be secret: for this user only, as in etcd.
   await mkdir(directory, { recursive: true, mode: 0o700 });
   const unlock = await lockDirectory(join(directory, lockFile), directory);
-  const settings = { file: join(directory, databaseFile), keyspace };
+  const settings = { file: join(directory, databaseFile), keyspace: context.keyspace };
   const writer = new Thread<Writer>('writer', settings);
   const reader = new Thread<Reader>('reader', settings);
   const walCopier = new Thread<WalCopier>('wal-copier', settings);
@@ -35,7 +35,7 @@ async function build(options: Options, { dataDir, keyspace, warn }: BuildContext
     // The writer creates the file and its tables; the others need them.
     await writer.open();
     await Promise.all([reader.open(), walCopier.open()]);
-    const wal = new Wal({ writer, reader, walCopier }, parse(options).walBytesMax, warn);
+    const wal = new Wal({ writer, reader, walCopier }, parse(options).walBytesMax, (message) => context.warn(message));
     let closing: Promise<void> | undefined;
     return {
       log: new SqliteLog(writer, reader, wal),

@@ -68,7 +68,8 @@ export class SqliteImage implements Image {
     const id = ++this.#lastScan;
     const { mark, records } = await this.#reader.call('beginScan', id);
     const end = async () => {
-      await this.#reader.call('endScan', id);
+      // Where the reader is gone the snapshot is gone with it.
+      await this.#reader.call('endScan', id).catch(() => {});
       this.#wal.checkpoint();
     };
     return { mark, records, rows: this.#rows(id, end), batches: this.#batches(id, mark.slot, end) };

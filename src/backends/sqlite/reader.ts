@@ -126,9 +126,9 @@ export function openReader({ file, keyspace }: ThreadSettings) {
       }),
 
     size(): StorageSize {
-      const [pages = 0n] = prepare(db, 'PRAGMA page_count').get() as [bigint];
-      const [free = 0n] = prepare(db, 'PRAGMA freelist_count').get() as [bigint];
-      const [pageBytes = 0n] = prepare(db, 'PRAGMA page_size').get() as [bigint];
+      const [pages] = prepare(db, 'PRAGMA page_count').get() as [bigint];
+      const [free] = prepare(db, 'PRAGMA freelist_count').get() as [bigint];
+      const [pageBytes] = prepare(db, 'PRAGMA page_size').get() as [bigint];
       const inUse = Number((pages - free) * pageBytes);
       const walBytes = statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
       return { total: statSync(file).size + walBytes, inUse };

@@ -38,7 +38,7 @@ export function buffersOf(values: readonly unknown[]): ArrayBuffer[] {
 function entry(): URL {
   if (import.meta.url.endsWith('.js')) return new URL('./worker.js', import.meta.url);
   const source = new URL('./worker.ts', import.meta.url);
-  const script = `import { register } from '${import.meta.resolve('tsx/esm/api')}'; register(); await import('${source}');`;
+  const script = `import { register } from '${import.meta.resolve('tsx/esm/api')}'; register(); await import('${source.href}');`;
   return new URL(`data:text/javascript,${encodeURIComponent(script)}`);
 }
 
@@ -121,7 +121,7 @@ export class Thread<C extends Calls> {
   #rejectAll(error: BackendError): void {
     const pending = [...this.#pending.values()];
     this.#pending.clear();
-    for (const { reject } of pending) reject(error);
+    for (const call of pending) call.reject(error);
   }
 
   async call<Name extends keyof C & string>(name: Name, ...args: Parameters<C[Name]>): Promise<ReturnType<C[Name]>> {

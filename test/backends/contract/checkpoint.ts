@@ -1,6 +1,5 @@
 import type { Test } from 'tap';
-import { checkpointRowsMax, Fenced } from '../../../src/registry/image.ts';
-import { BackendError } from '../../../src/registry/log.ts';
+import { checkpointRowsMax } from '../../../src/registry/image.ts';
 import { bytes, checkpoint, fill, headOf, type NewDatabase, plain, readScan, row } from './database.ts';
 
 export async function checkpoints(t: Test, database: NewDatabase): Promise<void> {
@@ -95,11 +94,15 @@ export async function checkpoints(t: Test, database: NewDatabase): Promise<void>
     const older = await storage.image.begin();
     await older.write([row('a', 1)]);
     const newer = await other.image.begin();
-    await t.rejects(older.write([row('a', 9)]), Fenced);
-    await t.rejects(older.finish({ slot: 9, revision: 9 }, []), Fenced);
+    await t.rejects(older.write([row('a', 9)]), { name: 'Fenced' });
+    await t.rejects(older.finish({ slot: 9, revision: 9 }, []), { name: 'Fenced' });
     await newer.write([row('b', 2)]);
     await newer.finish({ slot: 2, revision: 2 }, []);
-    await t.rejects(older.write([{ key: bytes('b'), deleted: true }]), Fenced, 'also when the newer one is finished');
+    await t.rejects(
+      older.write([{ key: bytes('b'), deleted: true }]),
+      { name: 'Fenced' },
+      'also when the newer one is finished',
+    );
     const scan = await readScan(storage);
     t.same(scan.mark, { slot: 2, revision: 2 });
     t.same(scan.rows, [row('a', 1), row('b', 2)].map(headOf));
@@ -133,7 +136,7 @@ export async function checkpoints(t: Test, database: NewDatabase): Promise<void>
     await fill(storage, 0, 1);
     const rows = Array.from({ length: checkpointRowsMax + 1 }, (_, index) => row(`key ${index}`, 1));
     const run = await storage.image.begin();
-    await t.rejects(run.write(rows), BackendError);
+    await t.rejects(run.write(rows), { name: 'BackendError' });
     t.same((await readScan(storage)).rows, [], 'nothing was written');
     await run.write(rows.slice(1));
     t.equal((await readScan(storage)).rows.length, checkpointRowsMax);

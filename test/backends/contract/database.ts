@@ -73,7 +73,9 @@ export function row(key: string, modRevision: number, value = `value of ${key} a
   return { key: bytes(key), createRevision: 1, modRevision, version: 1, lease: 0n, value: bytes(value) };
 }
 
-export const headOf = ({ value, ...head }: ImageRow): ImageRowHead => head;
+export function headOf({ key, createRevision, modRevision, version, lease }: ImageRow): ImageRowHead {
+  return { key, createRevision, modRevision, version, lease };
+}
 
 /** A whole checkpoint. */
 export async function checkpoint(

@@ -1,5 +1,4 @@
 import type { Test } from 'tap';
-import { BackendError } from '../../../src/registry/log.ts';
 import {
   bytes,
   checkpoint,
@@ -24,10 +23,10 @@ export async function lifetime(t: Test, database: NewDatabase): Promise<void> {
     const old = await first.image.begin();
     await first.close();
     await first.close();
-    await t.rejects(first.log.append(20, idOf(21), dataOf(21)), BackendError, 'closed');
-    await t.rejects(first.log.read(-1, { batches: 1, bytes: 1 }), BackendError);
-    await t.rejects(first.image.scan(), BackendError);
-    await t.rejects(old.write([]), BackendError);
+    await t.rejects(first.log.append(20, idOf(21), dataOf(21)), { name: 'BackendError' }, 'closed');
+    await t.rejects(first.log.read(-1, { batches: 1, bytes: 1 }), { name: 'BackendError' });
+    await t.rejects(first.image.scan(), { name: 'BackendError' });
+    await t.rejects(old.write([]), { name: 'BackendError' });
 
     const second = await opened.open();
     t.same(await readScan(second), {
