@@ -46,9 +46,15 @@ function isExecutable(file: string): boolean {
   }
 }
 
+export interface ChildOptions {
+  readonly cwd?: string;
+  readonly env?: NodeJS.ProcessEnv;
+  readonly directory?: string;
+}
+
 /**
  * A child that dies with this process, however this process ends: a small shell waits for the end of its standard input,
- * which closes with us even on SIGKILL, and then kills the child.
+ * which closes with us even on SIGKILL, and then kills the child and removes its `directory`, if one is given.
  */
 export class Child {
   readonly process: ChildProcess;
@@ -56,14 +62,16 @@ export class Child {
   readonly #watchdog: ChildProcess;
   #output = '';
 
-  constructor(command: string, args: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}) {
-    this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
+  constructor(command: string, args: readonly string[], options: ChildOptions = {}) {
+    const { directory = '', ...rest } = options;
+    this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...rest });
     const keep = (chunk: Buffer): void => {
       this.#output = (this.#output + chunk.toString()).slice(-outputBytesMax);
     };
     this.process.stdout?.on('data', keep);
     this.process.stderr?.on('data', keep);
-    this.#watchdog = spawn('sh', ['-c', 'read _; kill -9 "$0" 2>/dev/null', String(this.process.pid)], {
+    const script = 'read _; kill -9 "$0"; test -z "$1" || rm -rf "$1"';
+    this.#watchdog = spawn('sh', ['-c', script, String(this.process.pid), directory], {
       stdio: ['pipe', 'ignore', 'ignore'],
     });
     this.exited = new Promise((resolve, reject) => {

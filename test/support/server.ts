@@ -86,7 +86,7 @@ export async function startEtcd(options: ServerOptions = {}): Promise<Server> {
     '--log-level=error',
     ...(options.flags ?? []),
   ];
-  return new Server('etcd', clientPort, directory, () => new Child(etcd, args)).ready();
+  return new Server('etcd', clientPort, directory, () => new Child(etcd, args, { directory })).ready();
 }
 
 export interface PlinthOptions extends ServerOptions {
@@ -119,6 +119,6 @@ export async function startPlinth(options: PlinthOptions = {}): Promise<Server> 
     'plinth',
     port,
     directory,
-    () => new Child(process.execPath, args, { cwd: repositoryRoot }),
+    () => new Child(process.execPath, args, { cwd: repositoryRoot, directory }),
   ).ready();
 }
