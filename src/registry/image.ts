@@ -69,7 +69,7 @@ export interface Snapshot {
 }
 
 export interface StorageSize {
-  /** Bytes taken from the file system or database. */
+  /** Bytes taken from the file system or database, without a journal that empties itself: what a quota is held against. */
   readonly total: number;
   /** Of these, bytes that hold data. */
   readonly inUse: number;

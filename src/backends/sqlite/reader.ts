@@ -130,8 +130,8 @@ export function openReader({ file, keyspace }: ThreadSettings) {
       const [free] = prepare(db, 'PRAGMA freelist_count').get() as [bigint];
       const [pageBytes] = prepare(db, 'PRAGMA page_size').get() as [bigint];
       const inUse = Number((pages - free) * pageBytes);
-      const walBytes = statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0;
-      return { total: statSync(file).size + walBytes, inUse };
+      // Without the write-ahead log, as etcd counts: it empties itself. Pages that are only there so far do count.
+      return { total: Math.max(statSync(file).size, Number(pages * pageBytes)), inUse };
     },
 
     beginScan(id: number): { mark: ImageMark; records: readonly NamedRecord[] } {
