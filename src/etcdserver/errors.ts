@@ -114,15 +114,21 @@ export function rpcError(name: ErrorName): RpcError {
   return new RpcError(code, text);
 }
 
+/** What Go's gRPC says before the complaint about the bytes: it differs by how it received them. */
+export const malformedText = {
+  unary: 'grpc: error unmarshalling request',
+  stream: 'grpc: failed to unmarshal the received message',
+} as const;
+
 /**
  * What a handler should throw in place of an error from below. What has no meaning to a client stays as it is: the transport
  * logs it and says INTERNAL.
  */
-export function toRpcError(error: unknown): unknown {
+export function toRpcError(error: unknown, malformed: string = malformedText.unary): unknown {
   if (error instanceof StoreError) return rpcError(error.reason);
   if (error instanceof StoreUnavailable) return new RpcError(Code.UNAVAILABLE, error.message);
   if (error instanceof MalformedMessage) {
-    return new RpcError(Code.INTERNAL, `grpc: error unmarshalling request: ${error.message}`);
+    return new RpcError(Code.INTERNAL, `${malformed}: ${error.message}`);
   }
   return error;
 }

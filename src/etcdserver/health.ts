@@ -3,7 +3,7 @@ import { grpc } from '../proto/generated/etcd.js';
 import type { Call, StreamMethod, UnaryMethod } from '../transport/rpc.ts';
 import { decodeWith } from './codec/decode.ts';
 import { rpcError } from './errors.ts';
-import { streaming, unary } from './method.ts';
+import { serverStreaming, unary } from './method.ts';
 
 const { HealthCheckRequest, HealthCheckResponse } = grpc.health.v1;
 
@@ -18,9 +18,7 @@ export function healthCheckMethod(): UnaryMethod {
 
 /** One message, and silence until the client or the server goes. */
 export function healthWatchMethod(): StreamMethod {
-  return streaming('server-stream', async (stream, call) => {
-    const bytes = await stream.read();
-    if (bytes === undefined) return;
+  return serverStreaming(async (bytes, stream, call) => {
     const known = decodeWith(HealthCheckRequest, bytes).service === '';
     stream.write(HealthCheckResponse.encode({ status: known ? Status.SERVING : Status.SERVICE_UNKNOWN }).finish());
     await ended(call);

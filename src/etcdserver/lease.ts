@@ -6,7 +6,7 @@ import type { StreamMethod, UnaryMethod } from '../transport/rpc.ts';
 import { decodeWith } from './codec/decode.ts';
 import { checkNotCorrupt } from './corrupt.ts';
 import { headerMessage } from './header.ts';
-import { streaming, unary } from './method.ts';
+import { bidirectional, unary } from './method.ts';
 
 export function leaseGrantMethod(store: Store): UnaryMethod {
   return unary(async (bytes) => {
@@ -29,7 +29,7 @@ export function leaseRevokeMethod(store: Store): UnaryMethod {
 
 /** One request at a time: answers keep the order, and a client that does not read them cannot pile up more. */
 export function leaseKeepAliveMethod(store: Store): StreamMethod {
-  return streaming('bidi', async (stream) => {
+  return bidirectional(async (stream) => {
     for (let bytes = await stream.read(); bytes !== undefined; bytes = await stream.read()) {
       const { ID } = decodeWith(pb.LeaseKeepAliveRequest, bytes);
       // Before the renewal: had the lease ended at revision 3, nobody may learn from a header of 4 that it was alive then.

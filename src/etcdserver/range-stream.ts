@@ -10,7 +10,7 @@ import { decodeRangeRequest } from './codec/kv-request.ts';
 import { encodeRangeStreamResponse } from './codec/kv-response.ts';
 import { rpcError } from './errors.ts';
 import { headerField } from './header.ts';
-import { streaming } from './method.ts';
+import { serverStreaming } from './method.ts';
 import type { ServiceOptions } from './options.ts';
 import { checkRange } from './validate.ts';
 
@@ -19,9 +19,7 @@ const firstPieceKeys = 10;
 
 export function rangeStreamMethod(store: Store, { requestBytesMax }: ServiceOptions): StreamMethod {
   const header = headerField(store);
-  return streaming('server-stream', async (stream, call) => {
-    const bytes = await stream.read();
-    if (bytes === undefined) return;
+  return serverStreaming(async (bytes, stream, call) => {
     const request = decodeRangeRequest(bytes);
     check(request);
     for await (const { kvs, last } of pieces(store, request, requestBytesMax)) {

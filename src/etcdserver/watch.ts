@@ -9,6 +9,7 @@ import type { Call, Message, ServerStream, StreamMethod } from '../transport/rpc
 import { decodeWatchRequest, type WatchCreateRequest } from './codec/watch-request.ts';
 import { encodeWatchResponse, type WatchResponse, watchResponsePrefix } from './codec/watch-response.ts';
 import { errorText } from './errors.ts';
+import { bidirectional } from './method.ts';
 
 export interface WatchOptions {
   /** Responses of a watch with `fragment` are cut at about this size. */
@@ -18,17 +19,14 @@ export interface WatchOptions {
 }
 
 export function watchMethod(store: Store, options: WatchOptions): StreamMethod {
-  return {
-    kind: 'bidi',
-    async handle(stream, call) {
-      const watchStream = new WatchStream(store, options, stream);
-      try {
-        await watchStream.run(call);
-      } finally {
-        watchStream.close();
-      }
-    },
-  };
+  return bidirectional(async (stream, call) => {
+    const watchStream = new WatchStream(store, options, stream);
+    try {
+      await watchStream.run(call);
+    } finally {
+      watchStream.close();
+    }
+  });
 }
 
 /** What a response carries when it speaks for no watch, or for one that was refused. */
