@@ -36,7 +36,9 @@ const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
   .split('\n')
   .filter((file) => file !== '' && existsSync(file));
 const sources = files.filter((file) => file.endsWith('.ts') && !file.endsWith('.d.ts'));
-const textFiles = files.filter((file) => !file.endsWith('go.sum') && file !== 'package-lock.json' && file !== 'LICENSE');
+const textFiles = files.filter(
+  (file) => !file.endsWith('go.sum') && file !== 'package-lock.json' && file !== 'LICENSE',
+);
 
 function lines(file: string): string[] {
   return readFileSync(file, 'utf8').split('\n');
@@ -45,7 +47,9 @@ function lines(file: string): string[] {
 /** Module specifiers of a file, static and dynamic. */
 function importsOf(file: string): string[] {
   const text = readFileSync(file, 'utf8');
-  return [...text.matchAll(/(?:from|import\(|^import)\s*['"]([^'"]+)['"]/gm)].map(([, specifier]) => specifier as string);
+  return [...text.matchAll(/(?:from|import\(|^import)\s*['"]([^'"]+)['"]/gm)].map(
+    ([, specifier]) => specifier as string,
+  );
 }
 
 /** `src/mvcc/draft.ts` is of `mvcc`, `src/main.ts` of `main`. */
@@ -72,7 +76,8 @@ t.test('a package is used where it belongs', (t) => {
   for (const file of sources.filter((name) => name.startsWith('src/'))) {
     for (const specifier of importsOf(file)) {
       const home = packageHomes[specifier];
-      if (home !== undefined && !file.startsWith(home)) t.fail(`${file} imports ${specifier}, which belongs to ${home}`);
+      if (home !== undefined && !file.startsWith(home))
+        t.fail(`${file} imports ${specifier}, which belongs to ${home}`);
     }
   }
   t.pass('looked at every import');
@@ -103,7 +108,8 @@ t.test('files and lines are short, and nothing is left undone', (t) => {
     content.forEach((line, index) => {
       const place = `${file}:${index + 1}`;
       if (line.length > lineLengthMax) t.fail(`${place} has ${line.length} columns`);
-      if (/\b(TODO|FIXME|XXX|HACK)\b/.test(line) && file !== 'test/tidy.test.ts') t.fail(`${place} leaves something undone`);
+      if (/\b(TODO|FIXME|XXX|HACK)\b/.test(line) && file !== 'test/tidy.test.ts')
+        t.fail(`${place} leaves something undone`);
       if (/\b(t|test)\.(only|todo)\(/.test(line)) t.fail(`${place} leaves a test out`);
     });
   }

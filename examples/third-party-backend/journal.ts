@@ -103,7 +103,11 @@ export class Journal {
 
   async #syncDirectory(): Promise<void> {
     const directory = await open(dirname(this.#path));
-    await directory.sync().finally(() => directory.close());
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
   }
 
   async close(): Promise<void> {

@@ -1,10 +1,9 @@
 /** The command line. A program of a third party registers its backends and calls `run`, as src/main.ts does. */
 import { Command, CommanderError, Option } from 'commander';
-import { serverVersion } from '../etcdserver/version.ts';
 import type { Backends } from '../registry/backends.ts';
 import type { Flag } from '../registry/flag.ts';
 import type { ServerConfig } from '../server/config.ts';
-import { plinthVersion } from '../server/version.ts';
+import { versionText } from '../server/version.ts';
 import { checkConfig } from './config.ts';
 import { coreFlags, environmentName } from './flags.ts';
 import { gatherOptions } from './options.ts';
@@ -12,8 +11,6 @@ import { suggestion } from './suggest.ts';
 
 /** Exit codes: 0 stopped as asked, 1 could not start or broke, 2 wrong usage or configuration. */
 const usageExitCode = 2;
-
-const versionText = `plinth ${plinthVersion} (etcd API ${serverVersion})`;
 
 /** `argv` without the interpreter and the script: `process.argv.slice(2)`. Resolves with the exit code. */
 export async function run(argv: readonly string[], backends: Backends): Promise<number> {
@@ -43,14 +40,10 @@ export async function run(argv: readonly string[], backends: Backends): Promise<
     const { serve } = await import('../server/serve.ts');
     return await serve(config, backends);
   });
-  configured(
-    'log',
-    'Prints the log of a data set that is not being served.',
-    async (config) => {
-      const { printLog } = await import('../server/print-log.ts');
-      return await printLog(config, backends);
-    },
-  );
+  configured('log', 'Prints the log of a data set that is not being served.', async (config) => {
+    const { printLog } = await import('../server/print-log.ts');
+    return await printLog(config, backends);
+  });
   try {
     await program.parseAsync([...argv], { from: 'user' });
   } catch (error) {

@@ -1,6 +1,6 @@
 /**
- * Every RPC that is served, by path. What is not here (Maintenance/Snapshot and the Lock and Election services so far) the transport answers
- * with UNIMPLEMENTED.
+ * Every RPC that is served, by path. What is not here (Maintenance/Snapshot and the Lock and Election services so far) the
+ * transport answers with UNIMPLEMENTED.
  */
 import type { Store } from '../mvcc/store.ts';
 import type { Method, Methods } from '../transport/rpc.ts';

@@ -193,8 +193,8 @@ export class WatchHub {
     this.#sync.forget();
     if (this.#revision < next) return;
     for (const group of this.#groups.values()) {
-      for (const watcher of [...group.synced]) this.#becomeUnsynced(watcher, next);
-      for (const watcher of [...group.future]) {
+      for (const watcher of group.synced) this.#becomeUnsynced(watcher, next);
+      for (const watcher of group.future) {
         if (watcher.next <= this.#revision) this.#becomeUnsynced(watcher, watcher.next);
       }
     }

@@ -10,7 +10,7 @@ const text = (bytes: Uint8Array | null | undefined): string => Buffer.from(bytes
 function describe(block: EventBlock): string[] {
   return etcdserverpb.WatchResponse.decode(block.bytes).events.map(({ type, kv, prevKv }) => {
     const what = type === 1 ? `delete ${text(kv?.key)}` : `put ${text(kv?.key)}=${text(kv?.value)}`;
-    return `${what} @${String(kv?.modRevision)}${prevKv ? ` (${text(prevKv.value)})` : ''}`;
+    return `${what} @${Number(kv?.modRevision)}${prevKv ? ` (${text(prevKv.value)})` : ''}`;
   });
 }
 
