@@ -46,7 +46,8 @@ export class Lessor {
   /** `id` 0n: one is chosen here. Rejects with LeaseExists, LeaseTtlTooLarge, NoSpace. */
   async grant(id: bigint, ttlSeconds: number): Promise<{ id: bigint; ttlSeconds: number }> {
     if (ttlSeconds > maxTtlSeconds) throw new StoreError('LeaseTtlTooLarge');
-    await this.#checkSpace(leaseSpaceBytes);
+    const doubt = this.#checkSpace(leaseSpaceBytes);
+    if (doubt !== undefined) await doubt;
     const granted = Math.max(ttlSeconds, minTtlSeconds);
     const result = await this.#committer.propose(leaseRecordBytes, (draft: Draft) => {
       const chosen = id === 0n ? newLeaseId((candidate) => draft.hasLease(candidate)) : id;

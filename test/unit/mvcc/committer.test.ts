@@ -1,12 +1,13 @@
 /** What becomes of requests, whatever becomes of appends. */
 import t, { type Test } from 'tap';
-import { Committer, queueRequestsMax, requestTimeoutMs } from '../../../src/mvcc/committer.ts';
+import { type Committer, queueRequestsMax, requestTimeoutMs } from '../../../src/mvcc/committer.ts';
 import type { Draft } from '../../../src/mvcc/draft.ts';
 import { StoreError, StoreUnavailable } from '../../../src/mvcc/errors.ts';
 import { decodeKeyValue } from '../../../src/mvcc/key-value.ts';
 import { decodeBatch } from '../../../src/mvcc/records.ts';
-import { genesisBatch, Replica } from '../../../src/mvcc/replica.ts';
-import { type AppendOutcome, BackendError } from '../../../src/registry/log.ts';
+import type { Replica } from '../../../src/mvcc/replica.ts';
+import { type AppendOutcome, BackendError, batchBytesMaxLeast } from '../../../src/registry/log.ts';
+import { type Clock, openReplica } from './replica.ts';
 import { openStorage, type TestStorage, until } from './storage.ts';
 
 interface Fixture {
@@ -14,36 +15,20 @@ interface Fixture {
   readonly replica: Replica;
   readonly committer: Committer;
   readonly troubles: string[];
-  readonly clock: { now: number };
+  readonly clock: Clock;
   /** Another writer on the same log. */
   readonly other: () => Promise<{ put(key: string, value: string): Promise<unknown> }>;
 }
 
-async function fixture(t: Test, exclusive = false): Promise<Fixture> {
-  const storage = await openStorage({ exclusive });
-  await storage.log.append(-1, 'genesis', genesisBatch(1n));
-  const troubles: string[] = [];
+async function fixture(t: Test, batchBytesMax = batchBytesMaxLeast): Promise<Fixture> {
+  const storage = await openStorage({ batchBytesMax });
   const clock = { now: 0 };
-  const open = async (from: TestStorage, name: string) => {
-    const replica = await Replica.open(from, { valueCacheBytes: 1024 * 1024, now: () => clock.now });
-    const committer = new Committer(replica, {
-      replicaId: name,
-      now: () => clock.now,
-      observer: { committed() {}, troubled: (kind) => troubles.push(kind) },
-      fatal: (error) => {
-        throw error;
-      },
-    });
-    t.teardown(() => committer.close());
-    return { replica, committer };
-  };
   return {
-    ...(await open(storage, 'one')),
+    ...(await openReplica(t, storage, clock, 'one')),
     storage,
-    troubles,
     clock,
     other: async () => {
-      const second = await open(await openStorage({ backend: storage.backend }), 'two');
+      const second = await openReplica(t, await openStorage({ backend: storage.backend }), clock, 'two');
       return { put: (key, value) => second.committer.propose(100, put(key, value)) };
     },
   };
@@ -263,7 +248,7 @@ t.test('a batch is cut by what it really came to', async (t) => {
     }),
   );
   t.match(error, { reason: 'RequestTooLarge' });
-  t.equal(f.replica.state.index.get('big0'), undefined);
+  t.notOk(f.replica.state.index.get('big0'));
 });
 
 t.test('failed compares are answered although another replica never stops writing', async (t) => {

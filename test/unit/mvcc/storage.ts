@@ -21,14 +21,19 @@ export interface TestStorage extends Storage {
 }
 
 /** `exclusive`: as an embedded file. Another storage on the same keyspace: pass the backend of the first. */
-export async function openStorage(options: { exclusive?: boolean; backend?: Backend } = {}): Promise<TestStorage> {
+export async function openStorage(
+  options: { exclusive?: boolean; batchBytesMax?: number; backend?: Backend } = {},
+): Promise<TestStorage> {
   const backend = options.backend ?? memory();
   const storage = await backend.build(new Map(), { dataDir: '', keyspace: 'test', warn() {} });
   const on: Interceptions = { log: {}, image: {} };
   return {
     backend,
     on,
-    log: intercepted(storage.log, on.log, { exclusive: options.exclusive ?? false }),
+    log: intercepted(storage.log, on.log, {
+      exclusive: options.exclusive ?? false,
+      batchBytesMax: options.batchBytesMax ?? storage.log.batchBytesMax,
+    }),
     image: intercepted(storage.image, on.image, {}),
     close: () => storage.close(),
   };
