@@ -23,7 +23,7 @@ export {
   type AppendOutcome,
   BackendError,
   type Batch,
-  batchBytesMax,
+  batchBytesMaxLeast,
   checkBatch,
   type Log,
   type ReadLimit,

@@ -1,4 +1,12 @@
-import { type AppendOutcome, BackendError, type Batch, checkBatch, type Log, type ReadLimit } from 'plinth';
+import {
+  type AppendOutcome,
+  BackendError,
+  type Batch,
+  batchBytesMaxLeast,
+  checkBatch,
+  type Log,
+  type ReadLimit,
+} from 'plinth';
 import type { Journal } from './journal.ts';
 import { copy, type State, toText } from './state.ts';
 
@@ -6,6 +14,7 @@ const copyBatch = (batch: Batch): Batch => ({ ...batch, data: copy(batch.data) }
 
 export class JsonlLog implements Log {
   readonly exclusive = true;
+  readonly batchBytesMax = batchBytesMaxLeast;
   readonly #state: State;
   readonly #journal: Journal;
   readonly #wakes = new Set<() => void>();
@@ -16,7 +25,7 @@ export class JsonlLog implements Log {
   }
 
   async append(after: number, id: string, data: Uint8Array): Promise<AppendOutcome> {
-    checkBatch(after, id, data);
+    checkBatch(after, id, data, this.batchBytesMax);
     const line = { kind: 'batch', slot: after + 1, id, data: toText(data) } as const;
     return await this.#journal.alone(async () => {
       const taken = this.#state.at(line.slot);

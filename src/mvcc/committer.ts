@@ -11,7 +11,7 @@
  *   unknown           the same batch again, with the same id, until it is decided. Clients stop waiting at their time limit;
  *                     the batch does not
  */
-import { type AppendOutcome, BackendError, batchBytesMax } from '../registry/log.ts';
+import { type AppendOutcome, BackendError } from '../registry/log.ts';
 import { Draft, NeedValues } from './draft.ts';
 import { StoreError, StoreUnavailable } from './errors.ts';
 import type { Version } from './key-index.ts';
@@ -168,6 +168,7 @@ export class Committer {
    * loaded).
    */
   async #evaluate(draft: Draft, proposals: readonly Proposal[]): Promise<Attempt[] | undefined> {
+    const { batchBytesMax } = this.#replica.storage.log;
     const attempts: Attempt[] = [];
     for (const proposal of proposals) {
       if (draft.bytes >= batchBytesTarget && !draft.empty) return attempts;

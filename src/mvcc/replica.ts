@@ -4,7 +4,7 @@
  */
 import type { Storage } from '../registry/backend.ts';
 import type { ImageRowHead } from '../registry/image.ts';
-import { batchBytesMax } from '../registry/log.ts';
+import type { ReadLimit } from '../registry/log.ts';
 import { Version } from './key-index.ts';
 import { loadKeyValues } from './loader.ts';
 import { BatchWriter, type Change, type DecodedBatch, decodeBatch, type RevisionRecord } from './records.ts';
@@ -19,7 +19,7 @@ export interface ReplicaOptions {
 
 /** The named record of the image that holds what is not a key; encoded as a batch. */
 const stateRecord = 'state';
-const tailLimit = { batches: 500, bytes: 2 * batchBytesMax };
+const tailBatches = 500;
 
 export class Replica {
   readonly storage: Storage;
@@ -79,10 +79,13 @@ export class Replica {
   }
 
   async #followTail(): Promise<void> {
+    const { log } = this.storage;
+    const limit: ReadLimit = { batches: tailBatches, bytes: 2 * log.batchBytesMax };
     for (;;) {
-      const batches = await this.storage.log.read(this.#state.slot, tailLimit);
+      const batches = await log.read(this.#state.slot, limit);
+      if (batches.length === 0) return;
       let bytes = 0;
-      let complete = batches.length < tailLimit.batches;
+      let complete = batches.length < limit.batches;
       for (const { slot, data } of batches) {
         if (slot > this.#state.slot + 1) {
           await this.#rebuild();
@@ -94,7 +97,7 @@ export class Replica {
       }
       // An answer that no limit can have cut has everything that was there when the read began. Reading on until nothing is
       // left might never end while others write.
-      if (complete && bytes <= tailLimit.bytes - batchBytesMax) return;
+      if (complete && bytes <= limit.bytes - log.batchBytesMax) return;
     }
   }
 

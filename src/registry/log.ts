@@ -11,12 +11,15 @@ export interface Batch {
   readonly slot: number;
   /** Identity of the batch (1 to 64 ASCII characters), chosen by its writer, unique for all time. */
   readonly id: string;
-  /** The blob, from 1 byte to `batchBytesMax` bytes. The reader owns it: a backend never changes it afterwards. */
+  /** The blob, from 1 byte to the log's `batchBytesMax` bytes. The reader owns it: a backend never changes it afterwards. */
   readonly data: Uint8Array;
 }
 
-/** The largest blob a backend has to store (the committer aims far below; one client request may come near). */
-export const batchBytesMax = 8 * 1024 * 1024;
+/**
+ * What every backend must take in one slot. The committer aims far below, but all that one request changes goes into one slot:
+ * a backend that can take more says so, and serves larger requests (deleting a million keys, say).
+ */
+export const batchBytesMaxLeast = 8 * 1024 * 1024;
 
 /**
  * What became of an append.
@@ -40,6 +43,9 @@ export interface Log {
    * truth and reads need no proof. A log shared by replicas says false.
    */
   readonly exclusive: boolean;
+
+  /** The largest batch, in bytes: at least `batchBytesMaxLeast`. A request that needs more is refused as too large. */
+  readonly batchBytesMax: number;
 
   /**
    * Makes the batch slot `after + 1`, atomically and durably, provided that slot `after` still exists and `after + 1`
@@ -88,7 +94,7 @@ export class BackendError extends Error {
 }
 
 /** What every `append` checks before it asks its database: a batch outside the contract is `failed`. */
-export function checkBatch(after: number, id: string, data: Uint8Array): void {
+export function checkBatch(after: number, id: string, data: Uint8Array, batchBytesMax: number): void {
   if (!Number.isSafeInteger(after) || after < -1) throw new BackendError('failed', `append after slot ${after}`);
   if (!/^[\x21-\x7e]{1,64}$/.test(id)) throw new BackendError('failed', 'a batch id is 1 to 64 ASCII characters');
   if (data.byteLength < 1 || data.byteLength > batchBytesMax) {

@@ -2,13 +2,13 @@
  * The limits of the process that are not flags, with their units and what happens at each. Limits of parts that stand for
  * themselves are with those parts: slots and batches in registry/, group commit, caches and watchers in mvcc/.
  */
-import { batchBytesMax } from '../registry/log.ts';
+import { batchBytesMaxLeast } from '../registry/log.ts';
 
 const kiB = 1024;
 const miB = 1024 * kiB;
 
 /** --max-request-bytes: a request becomes one batch at least, with some bytes around it. Above: refused at start. */
-export const maxRequestBytesMax = batchBytesMax - miB;
+export const maxRequestBytesMax = batchBytesMaxLeast - miB;
 
 /** Added to --max-request-bytes for the gRPC message around a request. Above: RESOURCE_EXHAUSTED. etcd's number. */
 export const grpcOverheadBytes = 512 * kiB;

@@ -12,6 +12,7 @@ const copyBatch = (batch: Batch): Batch => ({ ...batch, data: copyOf(batch.data)
 
 export class MemoryLog implements Log {
   readonly exclusive = false;
+  readonly batchBytesMax = 64 * 1024 * 1024;
   readonly #keyspace: () => MemoryKeyspace;
 
   constructor(keyspace: () => MemoryKeyspace) {
@@ -20,7 +21,7 @@ export class MemoryLog implements Log {
 
   async append(after: number, id: string, data: Uint8Array): Promise<AppendOutcome> {
     const keyspace = this.#keyspace();
-    checkBatch(after, id, data);
+    checkBatch(after, id, data, this.batchBytesMax);
     const taken = keyspace.at(after + 1);
     if (taken) return taken.id === id ? 'appended' : 'conflict';
     if (keyspace.newest() !== after) return 'gone';

@@ -14,6 +14,7 @@ export const unpackBatches = (bytes: Uint8Array): Batch[] => new Unpacker(bytes)
 
 export class SqliteLog implements Log {
   readonly exclusive = true;
+  readonly batchBytesMax = 256 * 1024 * 1024;
   readonly #writer: Thread<Writer>;
   readonly #reader: Thread<Reader>;
   readonly #wal: Wal;
@@ -26,7 +27,7 @@ export class SqliteLog implements Log {
   }
 
   async append(after: number, id: string, data: Uint8Array): Promise<AppendOutcome> {
-    checkBatch(after, id, data);
+    checkBatch(after, id, data, this.batchBytesMax);
     // A copy, because it is given away and the caller may have to send the same again.
     const outcome = await this.#writer.call('append', after, id, new Uint8Array(data));
     if (outcome === 'appended') {
