@@ -68,10 +68,13 @@ export class Lessor {
   async keepAlive(id: bigint): Promise<number> {
     const lease = this.#alive(id);
     if (lease === undefined) return 0;
-    const now = this.#now();
-    if (!this.#replica.storage.log.exclusive && now - lease.recordedAtMs >= (lease.ttlSeconds * 1000) / 3) {
+    if (this.#needsRecord(lease)) {
       await this.#committer.propose(leaseRecordBytes, (draft) => {
-        if (draft.hasLease(id)) draft.record({ kind: 'leaseKeepAlive', id });
+        // Another keep-alive may have brought the record meanwhile.
+        const known = draft.state.leases.get(id);
+        if (draft.hasLease(id) && known !== undefined && this.#needsRecord(known)) {
+          draft.record({ kind: 'leaseKeepAlive', id });
+        }
       });
       if (this.#alive(id) === undefined) return 0;
     }
@@ -89,6 +92,11 @@ export class Lessor {
       ttlSeconds: Math.floor((lease.expiresAtMs - this.#now()) / 1000),
       keys: () => [...lease.keys].sort((a, b) => (a < b ? -1 : 1)),
     };
+  }
+
+  #needsRecord(lease: Lease): boolean {
+    const { exclusive } = this.#replica.storage.log;
+    return !exclusive && this.#now() - lease.recordedAtMs >= (lease.ttlSeconds * 1000) / 3;
   }
 
   ids(): bigint[] {

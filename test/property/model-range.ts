@@ -1,4 +1,4 @@
-/** What a range over a plain set of keys answers: the options of etcd's Range, one after the other. */
+/** What a range over a plain set of keys answers, and whether a compare holds on them: etcd's rules, one after the other. */
 import type * as q from '../../src/mvcc/requests.ts';
 
 export interface Item {
@@ -12,6 +12,7 @@ export interface Item {
 }
 export type Keys = ReadonlyMap<q.Key, Item>;
 
+export const binary = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
 const order = <T>(a: T, b: T): number => (a < b ? -1 : a > b ? 1 : 0);
 
 export function contains({ key, rangeEnd }: q.KeyRange, candidate: q.Key): boolean {
@@ -41,4 +42,20 @@ export function answerRange(keys: Keys, op: q.RangeRequest): { kvs: Item[]; coun
   // keys_only is answered without the value's record, which is what knows the lease.
   const bare = (kv: Item): Item => ({ ...kv, value: '', lease: property === 'value' ? kv.lease : 0n });
   return { kvs: op.keysOnly ? kvs.map(bare) : kvs, count: all.length, more };
+}
+
+/** Every key of the range has to satisfy it. What is missing compares as zero, but never by value. */
+export function holds(keys: Keys, compare: q.Compare): boolean {
+  const found: (Item | undefined)[] = within(keys, compare);
+  return (found.length === 0 ? [undefined] : found).every((item) => {
+    if (compare.target === 3 && item === undefined) return false;
+    const [left, right] = [
+      [item?.version ?? 0, compare.number],
+      [item?.createRevision ?? 0, compare.number],
+      [item?.modRevision ?? 0, compare.number],
+      [item?.value ?? '', binary(compare.value)],
+      [item?.lease ?? 0n, compare.lease],
+    ][compare.target] as [number, number];
+    return [left === right, left > right, left < right, left !== right][compare.result];
+  });
 }

@@ -4,7 +4,7 @@
  */
 import { StoreError } from '../../src/mvcc/errors.ts';
 import type * as q from '../../src/mvcc/requests.ts';
-import { answerRange, contains, type Item, type Keys, within } from './model-range.ts';
+import { answerRange, binary, contains, holds, type Item, type Keys, within } from './model-range.ts';
 
 export interface Event {
   readonly deleted: boolean;
@@ -20,7 +20,6 @@ interface Step {
 type Path = q.RangeRequest | q.PutRequest | q.DeleteRangeRequest | { kind: 'path'; succeeded: boolean; ops: Path[] };
 
 const everything = { key: '\0', rangeEnd: '\0' };
-const binary = (bytes: Uint8Array): string => Buffer.from(bytes).toString('latin1');
 
 export class Model {
   /** Keys by revision. A store begins at revision 1. */
@@ -34,7 +33,7 @@ export class Model {
   }
 
   get now(): Keys {
-    return this.history[this.revision] as Keys;
+    return this.history.at(-1) as Keys;
   }
 
   /** What a watch sees of revision `start` and later. */
@@ -96,24 +95,9 @@ export class Model {
   /** All compares look at the state before, also those of the transactions within. */
   #choose(op: Exclude<q.RequestOp, undefined>): Path {
     if (op.kind !== 'txn') return op;
-    const succeeded = op.compare.every((compare) => this.#holds(compare));
+    const succeeded = op.compare.every((compare) => holds(this.now, compare));
     const ops = (succeeded ? op.success : op.failure).map((inner) => this.#choose(inner as typeof op));
     return { kind: 'path', succeeded, ops };
-  }
-
-  #holds(compare: q.Compare): boolean {
-    const found: (Item | undefined)[] = within(this.now, compare);
-    return (found.length === 0 ? [undefined] : found).every((item) => {
-      if (compare.target === 3 && item === undefined) return false;
-      const [left, right] = [
-        [item?.version ?? 0, compare.number],
-        [item?.createRevision ?? 0, compare.number],
-        [item?.modRevision ?? 0, compare.number],
-        [item?.value ?? '', binary(compare.value)],
-        [item?.lease ?? 0n, compare.lease],
-      ][compare.target] as [number, number];
-      return [left === right, left > right, left < right, left !== right][compare.result];
-    });
   }
 
   /** Whatever can fail does so before anything is done. A plain range takes a negative revision as the current one. */

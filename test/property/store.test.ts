@@ -30,8 +30,8 @@ interface Case {
 }
 
 const cases: Case[] = [
-  { name: 'memory', backend: memory, runs: 120, valueCacheBytes: 1024 * 1024 },
-  { name: 'memory, values not in the cache', backend: memory, runs: 120, valueCacheBytes: tinyCacheBytes },
+  { name: 'memory', backend: memory, runs: 300, valueCacheBytes: 1024 * 1024 },
+  { name: 'memory, values not in the cache', backend: memory, runs: 300, valueCacheBytes: tinyCacheBytes },
   { name: 'sqlite, values not in the cache', backend: sqlite, runs: 2, valueCacheBytes: tinyCacheBytes },
 ];
 
@@ -49,7 +49,7 @@ for (const { name, backend, runs: usualRuns, valueCacheBytes } of cases) {
         fs.rmSync(dataDir, { recursive: true, force: true });
       }
     });
-    const numRuns = runs > 0 ? Math.ceil((runs * usualRuns) / 120) : usualRuns;
+    const numRuns = runs > 0 ? Math.ceil((runs * usualRuns) / 300) : usualRuns;
     const result = await fc.check(property, { seed, numRuns, ...(path === undefined ? {} : { path }) });
     if (result.failed) t.comment(fc.defaultReportMessage(result) ?? '', result.errorInstance);
     t.notOk(result.failed, `${result.numRuns} sequences, seed ${seed}`);
