@@ -45,6 +45,8 @@ class WatchStream implements WatchSink {
   readonly #options: WatchOptions;
   readonly #stream: ServerStream;
   readonly #watches = new Map<bigint, Watch>();
+  /** Ended by a compaction: as in etcd their ids stay taken until the client cancels them. */
+  readonly #ended = new Set<bigint>();
   readonly #progress: NodeJS.Timeout;
   #nextId = 0n;
 
@@ -101,20 +103,24 @@ class WatchStream implements WatchSink {
     if (request.startRevision < 0) return errorText('Compacted');
     const { rangeEnd, watchId } = request;
     if (rangeEnd !== '' && rangeEnd !== '\0' && key >= rangeEnd) return 'mvcc: watcher range is empty';
-    if (watchId !== 0n && this.#watches.has(watchId)) return 'mvcc: duplicate watch ID provided on the WatchStream';
+    if (watchId !== 0n && this.#isTaken(watchId)) return 'mvcc: duplicate watch ID provided on the WatchStream';
     return undefined;
   }
 
+  #isTaken(id: bigint): boolean {
+    return this.#watches.has(id) || this.#ended.has(id);
+  }
+
   #unusedId(): bigint {
-    while (this.#watches.has(this.#nextId)) this.#nextId++;
+    while (this.#isTaken(this.#nextId)) this.#nextId++;
     return this.#nextId++;
   }
 
   #cancel(id: bigint): void {
     const watch = this.#watches.get(id);
-    if (watch === undefined) return;
+    if (watch === undefined && !this.#ended.delete(id)) return;
     this.#watches.delete(id);
-    this.#store.hub.cancel(watch.watcher);
+    if (watch !== undefined) this.#store.hub.cancel(watch.watcher);
     this.#send({ watchId: id, canceled: true });
   }
 
@@ -160,6 +166,7 @@ class WatchStream implements WatchSink {
 
   compacted({ id }: Watcher, compactRevision: number): void {
     this.#watches.delete(id);
+    this.#ended.add(id);
     // As in etcd the header has no revision here: a client must not resume from it.
     const response = { watchId: id, revision: 0, canceled: true, compactRevision };
     this.#stream.write(encodeWatchResponse(this.#store, response));

@@ -38,6 +38,18 @@ export async function watchCompacted(t: Test, target: Target): Promise<void> {
     }
   });
 
+  await t.test('the id of a watch that was compacted stays taken until the client cancels it', async (t) => {
+    const stream = watchStream(t, client);
+    await createWatch(stream, { ...whole, startRevision: 2, watchId: 7 });
+    t.match(await stream.next(), { watchId: 7n, canceled: true, compactRevision: 5 });
+    stream.send({ createRequest: { key: 'a', watchId: 7 } });
+    const cancelReason = 'mvcc: duplicate watch ID provided on the WatchStream';
+    t.match(await stream.next(), { watchId: -1n, created: true, canceled: true, cancelReason });
+    stream.send({ cancelRequest: { watchId: 7 } });
+    t.match(await stream.next(), { watchId: 7n, created: false, canceled: true, compactRevision: 0 });
+    t.equal((await createWatch(stream, { key: 'a', watchId: 7 })).watchId, 7n);
+  });
+
   await t.test('a start at the compacted revision works, with the tombstone there', async (t) => {
     const stream = watchStream(t, client);
     await createWatch(stream, { ...whole, startRevision: 5, prevKv: true });
