@@ -76,8 +76,8 @@ compat-kubernetes: etcd proto ## Run Kubernetes' storage conformance on etcd, pl
 e2e: etcd kube-apiserver proto ## Run a real kube-apiserver, driven by kubectl, on etcd and on plinth (TARGETS="sqlite")
 	$(TSX) test/compat/e2e/run.ts $(TARGETS)
 
-crash: proto ## Kill plinth 100 times under load and check that nothing is lost
-	$(TSX) test/fault/crash.ts
+crash: proto ## Kill plinth 100 times under load and check that nothing is lost (CRASH_SEED replays the choices)
+	CRASH_ROUNDS=$(or $(CRASH_ROUNDS),100) npx tap --timeout=3600 test/fault/crash.test.ts
 
 bench: etcd kine loadgen build ## Compare plinth with etcd and kine; writes bench/RESULTS.md (options: BENCH="--rounds=1 --seconds=2")
 	$(TSX) bench/run.ts $(BENCH)

@@ -125,6 +125,8 @@ function expectations(measured: Measurements): string[] {
 }
 
 export interface Conditions {
+  /** The machine's load average before the first round: well above 0 means that something else ran. */
+  readonly load: number;
   readonly rounds: number;
   readonly seconds: number;
   readonly keys: number;
@@ -144,7 +146,7 @@ export function page(measured: Measurements, versions: readonly ServerVersion[],
   return [
     '# Results of `make bench`',
     `${new Date().toISOString().slice(0, 10)}; ${versions.map((server) => `${server.name} ${server.version}`).join('; ')}.`,
-    `${machine()}. The load generator runs on the same cores.`,
+    `${machine()}. The load generator runs on the same cores. Load average before the first round: ${conditions.load.toFixed(1)}.`,
     `Medians of ${conditions.rounds} round(s), ${conditions.seconds} s for each operation, every server on a fresh directory with ` +
       `durable commits; ${count(conditions.keys)} keys, values of 256 bytes, 64 clients on 8 connections unless said otherwise.`,
     '## Throughput',

@@ -4,6 +4,7 @@
  *
  *     node --import tsx bench/run.ts [--rounds=3] [--seconds=5] [--servers=etcd,kine,plinth] [--keys=20000] [--out=FILE]
  */
+import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import type { Server } from '../test/support/server.ts';
@@ -76,7 +77,12 @@ const wanted = options.servers.split(',');
 const chosen = candidates.filter((candidate) => wanted.includes(candidate.name));
 if (chosen.length !== wanted.length) throw new Error(`--servers: of ${candidates.map((c) => c.name).join(', ')}`);
 const results = new Measurements();
-const conditions = { rounds: Number(options.rounds), seconds: Number(options.seconds), keys: Number(options.keys) };
+const conditions = {
+  load: os.loadavg()[0] ?? 0,
+  rounds: Number(options.rounds),
+  seconds: Number(options.seconds),
+  keys: Number(options.keys),
+};
 for (let number = 0; number < conditions.rounds; number++) {
   console.log(`round ${number + 1} of ${conditions.rounds}`);
   // Each round begins with another server, so that none always runs on a machine that the same one has warmed.
