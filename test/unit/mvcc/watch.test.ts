@@ -151,6 +151,22 @@ t.test('a watch may start at the compacted revision; what was before that is gon
   t.strictSame(sink.received, ['delete a @6', 'put a=7 @7', 'put a=8 @8 (7)']);
 });
 
+t.test('what was before the compacted revision is gone at once, not only when the space is free', async (t) => {
+  const { storage, store } = await opened(t);
+  for (let i = 2; i < 6; i++) await store.put(put('a', String(i)));
+  const held = gate();
+  storage.on.image.begin = async (call) => {
+    await held.passed;
+    return await call();
+  };
+  await store.compact(4, false);
+  const sink = new TestSink();
+  watch(store, sink, 4, { prevKv: true });
+  await until('all are there', () => sink.received.length === 2);
+  t.strictSame(sink.received, ['put a=4 @4', 'put a=5 @5 (4)']);
+  held.open();
+});
+
 t.test('filters and previous values', async (t) => {
   const { store } = await opened(t);
   const [puts, deletes, previous] = [new TestSink(), new TestSink(), new TestSink()];
