@@ -13,7 +13,7 @@ VERSION_PACKAGE := k8s.io/component-base/version
 help: ## List the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
 
-node_modules: package.json package-lock.json
+node_modules: package-lock.json
 	npm ci
 	@touch node_modules
 
