@@ -98,6 +98,12 @@ function comparator(sortTarget: number, valueOfItem: (item: Item) => Uint8Array)
   }
 }
 
+/** True if the reply is the selection as it is, cut by the limit at most: what nearly all requests ask for. */
+export function isPlain(request: RangeRequest): boolean {
+  const inKeyOrder = request.sortTarget === SortTarget.KEY && request.sortOrder !== SortOrder.DESCEND;
+  return inKeyOrder && !request.keysOnly && !hasRevisionFilters(request);
+}
+
 /** True if the reply needs values (from the cache or the log), false if the index alone can give it. */
 export function needsValues(request: RangeRequest): boolean {
   return !request.keysOnly || request.sortTarget === SortTarget.VALUE;

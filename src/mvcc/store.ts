@@ -20,7 +20,7 @@ import { hashKeyValues } from './hash.ts';
 import type { Version } from './key-index.ts';
 import { decodeKeyValue } from './key-value.ts';
 import { Lessor } from './lessor.ts';
-import { assemble, needsValues, pushedDownLimit, readRevision } from './range.ts';
+import { assemble, isPlain, needsValues, pushedDownLimit, readRevision } from './range.ts';
 import type { Change, RevisionRecord } from './records.ts';
 import { genesisBatch, Replica } from './replica.ts';
 import type {
@@ -225,6 +225,10 @@ export class Store {
     revision: number,
     current: number,
   ): RangeResult | Promise<RangeResult> {
+    if (isPlain(request)) {
+      const result = this.#plainAnswer(request, selection, current);
+      if (result !== undefined) return result;
+    }
     const found = new Map<Version, Buffer>();
     if (needsValues(request)) {
       const { cache } = this.#replica.state;
@@ -239,6 +243,20 @@ export class Store {
       }
     }
     return answerFrom(request, selection, current, found);
+  }
+
+  /** undefined: a value is not in memory. */
+  #plainAnswer({ limit }: RangeRequest, { versions, count }: Selection, revision: number): RangeResult | undefined {
+    const { cache } = this.#replica.state;
+    const more = limit > 0 && versions.length > limit;
+    const length = more ? limit : versions.length;
+    const kvs: EncodedKeyValue[] = [];
+    for (let i = 0; i < length; i++) {
+      const bytes = cache.get(versions[i] as Version);
+      if (bytes === undefined) return undefined;
+      kvs.push(bytes);
+    }
+    return { kind: 'range', revision, kvs, more, count };
   }
 
   async #load(missing: readonly Change[], found: Map<Version, Buffer>, revision: number): Promise<void> {
