@@ -190,6 +190,25 @@ t.test('deleted keys stay deleted, whichever replicas compact, and in which orde
   }
 });
 
+t.test('a deletion that no checkpoint has brought to the image yet is not forgotten', async (t) => {
+  const [a] = (await replicas(t, 2)) as [Replica, Replica];
+  await a.store.put(put('gone', 'x')); // 2
+  await a.store.put(put('x', '1')); // 3
+  await Promise.all([
+    a.store.put(put('x', '2')), // 4
+    a.store.deleteRange(deleteRange('gone')), // 5
+    a.store.put(put('x', '3')), // 6
+    a.store.put(put('x', '4')), // 7
+  ]);
+  await a.store.compact(4, true);
+  // The same slot: the image counts as up to date, and still has the row.
+  await a.store.compact(7, true);
+  await a.store.put(put('x', '5')); // 8
+  await a.store.compact(8, true);
+  const newcomer = await replicaOn(t, a);
+  t.strictSame(await list(newcomer.store), ['x=5']);
+});
+
 t.test('a checkpoint that is late does not set the image back', async (t) => {
   const [a, b] = (await replicas(t, 2)) as [Replica, Replica];
   await a.store.put(put('k', 'old')); // 2
