@@ -75,7 +75,6 @@ export class Store {
   readonly #compactor: Compactor;
   readonly #options: StoreOptions;
   readonly #stops: (() => void)[] = [];
-  #trouble: string | undefined;
 
   static async open(storage: Storage, options: StoreOptions): Promise<Store> {
     const replica = await Replica.open(storage, { valueCacheBytes: options.valueCacheBytes, now });
@@ -100,16 +99,7 @@ export class Store {
       replicaId: randomBytes(8).toString('hex'),
       now,
       fatal,
-      observer: {
-        committed: (requests, bytes, milliseconds) => {
-          this.#trouble = undefined;
-          observer.committed(requests, bytes, milliseconds);
-        },
-        troubled: (kind, message) => {
-          if (kind === 'failed' || kind === 'unknown') this.#trouble = message;
-          observer.troubled(kind, message);
-        },
-      },
+      observer,
     });
     this.alarms = new Alarms(replica, this.#committer, this.memberId, options.quotaBytes, now);
     this.leases = new Lessor(replica, this.#committer, now, (bytes) => this.alarms.checkSpace(bytes));
@@ -169,15 +159,21 @@ export class Store {
   }
 
   #followTail(): void {
-    const look = () => {
-      this.#replica.catchUp().catch((error: unknown) => {
-        if (error instanceof BackendError) this.#trouble = error.message;
-        else this.#options.fatal(error);
-      });
+    let reachable = true;
+    const look = async () => {
+      try {
+        await this.#replica.catchUp();
+        reachable = true;
+      } catch (error) {
+        if (!(error instanceof BackendError)) this.#options.fatal(error);
+        // Once, not at every look.
+        else if (reachable) this.#options.observer.warn(`cannot follow the log: ${error.message}`);
+        reachable = false;
+      }
     };
-    const poll = setInterval(look, tailPollMs);
+    const poll = setInterval(() => void look(), tailPollMs);
     poll.unref();
-    const endHints = this.#replica.storage.log.onAppend(look);
+    const endHints = this.#replica.storage.log.onAppend(() => void look());
     this.#stops.push(() => clearInterval(poll), endHints);
   }
 
@@ -352,11 +348,6 @@ export class Store {
     } catch (error) {
       throw unavailable(error);
     }
-  }
-
-  /** Whether the storage behind answers, as far as the last calls showed. */
-  health(): { ok: true } | { ok: false; reason: string } {
-    return this.#trouble === undefined ? { ok: true } : { ok: false, reason: this.#trouble };
   }
 
   /** Commits what is queued, ends the background work. The storage stays open: it belongs to the caller. */
