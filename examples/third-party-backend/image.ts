@@ -5,6 +5,7 @@ import {
   checkChanges,
   Fenced,
   type Image,
+  type ImageMark,
   type ImageRow,
   type ImageRowHead,
   type Snapshot,
@@ -54,6 +55,10 @@ export class JsonlImage implements Image {
         });
       },
     };
+  }
+
+  async mark(): Promise<ImageMark> {
+    return await this.#journal.alone(async () => ({ ...this.#state.mark }));
   }
 
   /** The lists are copied at once; what is in them never changes. */

@@ -220,11 +220,12 @@ export class Committer {
       for (const { proposal, result, error } of attempts) settle(proposal, result, error);
       return;
     }
-    this.#options.observer.troubled(outcome, 'another replica committed first');
     if (outcome === 'fate-unknown') {
-      const error = new StoreUnavailable('the outcome of the write is unknown: the log was truncated meanwhile', true);
+      const reason = this.#closed ? 'the server stops' : 'the log was truncated meanwhile';
+      const error = new StoreUnavailable(`the outcome of the write is unknown: ${reason}`, true);
+      this.#options.observer.troubled(outcome, error.message);
       for (const { proposal } of attempts) settle(proposal, undefined, error);
-    }
+    } else this.#options.observer.troubled(outcome, 'another replica committed first');
     await this.#replica.catchUp();
     view.current = true;
   }

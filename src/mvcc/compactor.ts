@@ -11,14 +11,7 @@
  * with the next checkpoint. For the same reason a replica that is late writes nothing into an image that is ahead of it.
  */
 
-import {
-  type Checkpoint,
-  checkpointBytesMax,
-  checkpointRowsMax,
-  Fenced,
-  type ImageChange,
-  type ImageMark,
-} from '../registry/image.ts';
+import { type Checkpoint, checkpointBytesMax, checkpointRowsMax, Fenced, type ImageChange } from '../registry/image.ts';
 import { BackendError } from '../registry/log.ts';
 import type { KeyEntry, Version } from './key-index.ts';
 import { decodeKeyValue } from './key-value.ts';
@@ -168,16 +161,8 @@ export class Compactor {
   /** The revision that the image stands for, if another replica has brought its mark to `slot` or further. */
   async #covered(slot: number): Promise<number | undefined> {
     if (this.#replica.storage.log.exclusive) return undefined;
-    const mark = await this.#mark();
+    const mark = await this.#replica.storage.image.mark();
     return mark.slot >= 0 && mark.slot >= slot ? mark.revision : undefined;
-  }
-
-  async #mark(): Promise<ImageMark> {
-    const { mark, rows, batches } = await this.#replica.storage.image.scan();
-    // A scan has to be read, or left by `break`.
-    for await (const _ of rows) return mark;
-    for await (const _ of batches) return mark;
-    return mark;
   }
 
   /** Writes the rows that changed; undefined if the state was replaced or has moved on meanwhile. */

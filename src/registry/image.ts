@@ -76,6 +76,8 @@ export interface StorageSize {
 }
 
 export interface Image {
+  /** Where the image stands now, whichever replica brought it there. */
+  mark(): Promise<ImageMark>;
   /** Takes the fence: from now on every earlier checkpoint (of any replica) is refused with Fenced. */
   begin(): Promise<Checkpoint>;
   /**

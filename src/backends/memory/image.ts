@@ -30,6 +30,10 @@ export class MemoryImage implements Image {
     this.#keyspace = keyspace;
   }
 
+  async mark(): Promise<ImageMark> {
+    return { ...this.#keyspace().mark };
+  }
+
   async begin(): Promise<Checkpoint> {
     const fence = ++this.#keyspace().fence;
     const fenced = (): MemoryKeyspace => {

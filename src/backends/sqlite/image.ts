@@ -3,6 +3,7 @@ import {
   checkChanges,
   type Image,
   type ImageChange,
+  type ImageMark,
   type ImageRow,
   type ImageRowHead,
   type Snapshot,
@@ -38,6 +39,10 @@ export class SqliteImage implements Image {
     this.#writer = writer;
     this.#reader = reader;
     this.#wal = wal;
+  }
+
+  mark(): Promise<ImageMark> {
+    return this.#reader.call('mark');
   }
 
   async begin(): Promise<Checkpoint> {

@@ -26,6 +26,7 @@ function prepare(db: Database, sql: string) {
 }
 
 const selectLog = 'SELECT slot, id, data FROM log WHERE keyspace = ? AND';
+const selectMark = 'SELECT slot, revision FROM mark WHERE keyspace = ?';
 const selectHead = 'SELECT key, create_revision, mod_revision, version, lease';
 
 function packHead(packer: Packer, [key, createRevision, modRevision, version, lease]: HeadRow): void {
@@ -43,6 +44,7 @@ export function openReader({ file, keyspace }: ThreadSettings) {
   const after = prepare(db, `${selectLog} slot > ? ORDER BY slot LIMIT ?`);
   const atSlot = prepare(db, `${selectLog} slot = ?`);
   const atKey = prepare(db, `${selectHead}, value FROM image WHERE keyspace = ? AND key = ?`);
+  const markNow = db.prepare(selectMark);
   const scans = new Map<number, ReturnType<typeof openScan>>();
 
   function openScan() {
@@ -58,7 +60,7 @@ export function openReader({ file, keyspace }: ThreadSettings) {
         snapshot.close();
       },
       // The first statement is what fixes the state that the transaction sees.
-      mark: snapshot.prepare('SELECT slot, revision FROM mark WHERE keyspace = ?').get(keyspace) as ImageMark,
+      mark: snapshot.prepare(selectMark).get(keyspace) as ImageMark,
       records: snapshot.prepare('SELECT name, data FROM record WHERE keyspace = ?').all(keyspace) as NamedRecord[],
       rows(): Uint8Array {
         const packer = new Packer();
@@ -124,6 +126,8 @@ export function openReader({ file, keyspace }: ThreadSettings) {
         packHead(packer, [bytes, createRevision, modRevision, version, lease]);
         packer.bytes(value);
       }),
+
+    mark: (): ImageMark => ({ ...(markNow.get(keyspace) as ImageMark) }),
 
     size(): StorageSize {
       const [pages] = prepare(db, 'PRAGMA page_count').get() as [bigint];

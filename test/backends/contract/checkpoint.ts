@@ -6,7 +6,7 @@ export async function checkpoints(t: Test, database: NewDatabase): Promise<void>
   t.test('brings rows and moves the mark', async (t) => {
     const storage = await (await database(t)).open();
     await fill(storage, 0, 9);
-    t.same((await storage.image.scan()).mark, { slot: -1, revision: 0 }, 'no checkpoint yet');
+    t.same(await storage.image.mark(), { slot: -1, revision: 0 }, 'no checkpoint yet');
     await checkpoint(storage, { slot: 3, revision: 30 }, [row('a', 1), row('b', 2), row('c', 3)]);
     const changed = { ...row('b', 5), createRevision: 5, version: 1, lease: 77n };
     const changes = [
@@ -17,6 +17,7 @@ export async function checkpoints(t: Test, database: NewDatabase): Promise<void>
     await checkpoint(storage, { slot: 6, revision: 60 }, [...changes, row('d', 6)]);
     const scan = await readScan(storage);
     t.same(scan.mark, { slot: 6, revision: 60 });
+    t.same(await storage.image.mark(), { slot: 6, revision: 60 });
     t.same(scan.rows, [row('a', 1), changed, row('d', 6)].map(headOf));
     const found = plain(await storage.image.load(['d', 'c', 'b', 'x'].map(bytes)));
     t.same(new Set(found.map(({ key }) => Buffer.from(key).toString())), new Set(['b', 'd']), 'rows that are there');
