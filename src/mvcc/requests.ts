@@ -33,6 +33,23 @@ export interface RangeRequest extends KeyRange {
   readonly maxCreateRevision: number;
 }
 
+/** Every option as it is when a client does not set it. */
+export const rangeDefaults = {
+  kind: 'range',
+  rangeEnd: '',
+  limit: 0,
+  revision: 0,
+  sortOrder: SortOrder.NONE,
+  sortTarget: SortTarget.KEY,
+  serializable: false,
+  keysOnly: false,
+  countOnly: false,
+  minModRevision: 0,
+  maxModRevision: 0,
+  minCreateRevision: 0,
+  maxCreateRevision: 0,
+} as const satisfies Omit<RangeRequest, 'key'>;
+
 export interface PutRequest {
   readonly kind: 'put';
   readonly key: Key;

@@ -2,7 +2,7 @@
 import { hostname } from 'node:os';
 import { methods } from '../etcdserver/methods.ts';
 import { AlarmType } from '../mvcc/alarms.ts';
-import type { RangeRequest } from '../mvcc/requests.ts';
+import { rangeDefaults } from '../mvcc/requests.ts';
 import { Store, type StoreObserver } from '../mvcc/store.ts';
 import type { Logger } from '../observe/log.ts';
 import type { Metrics, StoreSample } from '../observe/metrics.ts';
@@ -121,21 +121,7 @@ async function sampleOf(store: Store, config: ServerConfig): Promise<StoreSample
 }
 
 /** Any key will do: what counts is that the read is answered. */
-const probe: Omit<RangeRequest, 'serializable'> = {
-  kind: 'range',
-  key: '\0',
-  rangeEnd: '',
-  limit: 1,
-  revision: 0,
-  sortOrder: 0,
-  sortTarget: 0,
-  keysOnly: true,
-  countOnly: false,
-  minModRevision: 0,
-  maxModRevision: 0,
-  minCreateRevision: 0,
-  maxCreateRevision: 0,
-};
+const probe = { ...rangeDefaults, key: '\0', limit: 1, keysOnly: true };
 
 function healthOf(store: Store, { log }: Storage): Health {
   const names = new Map<number, string>(Object.entries(AlarmType).map(([name, type]) => [type, name]));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { StoreError } from '../../src/mvcc/errors.ts';
 import { isReadOnly } from '../../src/mvcc/evaluate.ts';
-import type { OpResult, RangeRequest } from '../../src/mvcc/requests.ts';
+import { type OpResult, type RangeRequest, rangeDefaults } from '../../src/mvcc/requests.ts';
 import { Store } from '../../src/mvcc/store.ts';
 import { mvccpb } from '../../src/proto/generated/etcd.js';
 import type { Storage } from '../../src/registry/backend.ts';
@@ -36,22 +36,7 @@ async function outcome(ask: () => unknown): Promise<unknown> {
   }
 }
 
-const everything: RangeRequest = {
-  kind: 'range',
-  key: '\0',
-  rangeEnd: '\0',
-  limit: 0,
-  revision: 0,
-  sortOrder: 0,
-  sortTarget: 0,
-  serializable: false,
-  keysOnly: false,
-  countOnly: false,
-  minModRevision: 0,
-  maxModRevision: 0,
-  minCreateRevision: 0,
-  maxCreateRevision: 0,
-};
+const everything: RangeRequest = { ...rangeDefaults, key: '\0', rangeEnd: '\0' };
 
 const settleTimeoutMs = 20_000;
 const leaseTtlSeconds = 1000;

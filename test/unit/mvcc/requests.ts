@@ -1,12 +1,13 @@
 /** Requests with the usual values, for tests that care about one or two fields. */
 import { decodeKeyValue } from '../../../src/mvcc/key-value.ts';
-import type {
-  Compare,
-  DeleteRangeRequest,
-  PutRequest,
-  RangeRequest,
-  RequestOp,
-  TxnRequest,
+import {
+  type Compare,
+  type DeleteRangeRequest,
+  type PutRequest,
+  type RangeRequest,
+  type RequestOp,
+  rangeDefaults,
+  type TxnRequest,
 } from '../../../src/mvcc/requests.ts';
 import type { Store } from '../../../src/mvcc/store.ts';
 
@@ -16,23 +17,7 @@ export function put(key: string, value = '', more: Partial<PutRequest> = {}): Pu
 }
 
 export function range(key: string, rangeEnd = '', more: Partial<RangeRequest> = {}): RangeRequest {
-  return {
-    kind: 'range',
-    key,
-    rangeEnd,
-    limit: 0,
-    revision: 0,
-    sortOrder: 0,
-    sortTarget: 0,
-    serializable: false,
-    keysOnly: false,
-    countOnly: false,
-    minModRevision: 0,
-    maxModRevision: 0,
-    minCreateRevision: 0,
-    maxCreateRevision: 0,
-    ...more,
-  };
+  return { ...rangeDefaults, key, rangeEnd, ...more };
 }
 
 export function deleteRange(key: string, rangeEnd = '', prevKv = false): DeleteRangeRequest {
