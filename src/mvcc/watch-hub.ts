@@ -50,9 +50,10 @@ export class WatchHub {
    */
   watch(id: bigint, filter: WatchFilter, startRevision: number, sink: WatchSink): Watcher {
     const group = this.#group(filter);
-    const head = this.#replica.state.revision;
-    // Nothing ever happened at the first revision: it is that of an empty store.
-    const next = startRevision === 0 ? head + 1 : Math.max(startRevision, firstRevision + 1);
+    const { revision: head, compactedRevision } = this.#replica.state;
+    // Nothing ever happened at the first revision: it is that of an empty store. It can be compacted all the same.
+    const empty = startRevision === firstRevision && compactedRevision <= firstRevision;
+    const next = startRevision === 0 ? head + 1 : empty ? firstRevision + 1 : startRevision;
     const watcher = new Watcher(id, sink, group, startRevision, next);
     group.size++;
     this.#watchers++;

@@ -138,6 +138,21 @@ t.test('who is behind the compacted revision is told so, once', async (t) => {
   t.equal(store.hub.watchers, 0);
 });
 
+t.test('the first revision has no events, but can be compacted', async (t) => {
+  const { store } = await opened(t);
+  await store.put(put('a', '1'));
+  await store.compact(1, true);
+  const early = new TestSink();
+  watch(store, early, 1);
+  await until('it has caught up', () => early.received.length === 1);
+  t.strictSame(early.received, ['put a=1 @2']);
+  await store.compact(2, true);
+  const late = new TestSink();
+  watch(store, late, 1);
+  await until('it is told', () => late.compactedAt === 2);
+  t.strictSame(late.received, []);
+});
+
 t.test('a watch may start at the compacted revision; what was before that is gone', async (t) => {
   const { store } = await opened(t);
   for (let i = 2; i < 6; i++) await store.put(put('a', String(i)));
