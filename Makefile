@@ -7,7 +7,7 @@ TSX := node --import tsx
 VERSION_PACKAGE := k8s.io/component-base/version
 
 .DEFAULT_GOAL := help
-.PHONY: help install build proto test lint format typecheck peers etcd kine kube-apiserver loadgen compat differential \
+.PHONY: help install build proto test lint format typecheck peers etcd kine kube-apiserver loadgen compat differential property \
 	compat-kubernetes e2e crash bench bench-startup profile ci clean
 
 help: ## List the targets
@@ -69,6 +69,9 @@ compat: etcd proto ## Run the compatibility suite against plinth and against etc
 
 differential: etcd proto ## Compare plinth with etcd over a long random sequence of operations (DIFFERENTIAL_SEED replays one)
 	DIFFERENTIAL_STEPS=$(or $(DIFFERENTIAL_STEPS),20000) npx tap --timeout=1800 test/compat/differential/plinth.test.ts
+
+property: proto ## Compare the store with its model over many random sequences (PROPERTY_SEED and PROPERTY_PATH replay one)
+	PROPERTY_RUNS=$(or $(PROPERTY_RUNS),2000) npx tap --timeout=1800 test/property/store.test.ts
 
 compat-kubernetes: etcd proto ## Run Kubernetes' storage conformance on etcd, plinth on SQLite, plinth in memory (TARGETS="sqlite")
 	$(TSX) test/compat/kubernetes/run.ts $(TARGETS)
