@@ -2,6 +2,7 @@
  * Catching up: watchers that are behind are read forward from the log together, the furthest behind first, until they reach
  * the store's revision and are handed back to the hub. Only those take part whose client can take more.
  */
+import { BackendError } from '../registry/log.ts';
 import { EventBlock } from './event-block.ts';
 import type { Version } from './key-index.ts';
 import { type Change, decodeBatch, type RevisionRecord } from './records.ts';
@@ -145,7 +146,7 @@ export class WatchSync {
         else served.set(share, { watchers: [watcher], events: await this.#events(watcher, records) });
       }
     } catch (error) {
-      if (!(error instanceof Error && error.name === 'BackendError')) throw error;
+      if (!(error instanceof BackendError)) throw error;
       // The database is out of reach: watchers wait, they lose nothing.
       await new Promise((resolve) => setTimeout(resolve, retryPauseMs));
       return;
