@@ -26,6 +26,7 @@ const allowedImports: Record<string, readonly string[]> = {
 const packageHomes: Record<string, string> = {
   '@grpc/grpc-js': 'src/transport/grpc',
   '@photostructure/sqlite': 'src/backends/sqlite',
+  pg: 'src/backends/postgres',
   pino: 'src/observe',
   'prom-client': 'src/observe',
   commander: 'src/cli',

@@ -1,10 +1,12 @@
 /** The backends that plinth comes with: the one file to touch when a backend is added. */
 import type { Backends } from '../registry/backends.ts';
 import { memory } from './memory/backend.ts';
+import { postgres } from './postgres/backend.ts';
 import { sqlite } from './sqlite/backend.ts';
 
 /** Importing this costs little: a backend imports its database client inside `build`. */
 export function registerBuiltin(backends: Backends): void {
   backends.register(memory());
+  backends.register(postgres());
   backends.register(sqlite());
 }
