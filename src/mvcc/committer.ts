@@ -69,7 +69,6 @@ export class Committer {
   #running: Promise<void> | undefined;
   #inFlight: readonly Proposal[] = [];
   #closed = false;
-  #sweep: NodeJS.Timeout | undefined;
 
   constructor(replica: Replica, options: CommitterOptions) {
     this.#replica = replica;
@@ -112,13 +111,13 @@ export class Committer {
   async #run(): Promise<void> {
     // What arrives in this turn of the event loop goes together.
     await new Promise((resolve) => setImmediate(resolve));
-    this.#sweep = setInterval(() => this.#expire(), 500);
+    const sweep = setInterval(() => this.#expire(), 500);
     try {
       while (this.#queue.length > 0) await this.#commit(this.#take());
     } catch (error) {
       this.#options.fatal(error);
     } finally {
-      clearInterval(this.#sweep);
+      clearInterval(sweep);
       this.#running = undefined;
     }
   }

@@ -13,7 +13,6 @@ import {
   CompareTarget,
   type DeleteRangeRequest,
   type DeleteRangeResult,
-  type EncodedKeyValue,
   type OpResult,
   type PutRequest,
   type PutResult,
@@ -23,6 +22,7 @@ import {
   type TxnRequest,
   type TxnResult,
 } from './requests.ts';
+import { itemsOf } from './selection.ts';
 
 export function evaluatePut(draft: Draft, request: PutRequest): PutResult {
   checkPut(draft, request);
@@ -48,11 +48,9 @@ function put(draft: Draft, request: PutRequest): PutResult {
 }
 
 export function evaluateDeleteRange(draft: Draft, request: DeleteRangeRequest): DeleteRangeResult {
-  const { keys, versions } = draft.select(request, draft.revision, 0, false);
-  let prevKvs: EncodedKeyValue[] = [];
-  if (request.prevKv) {
-    prevKvs = draft.keyValues(keys.map((key, i) => ({ key, version: versions[i] as Version })));
-  }
+  const selection = draft.select(request, draft.revision, 0, false);
+  const { keys } = selection;
+  const prevKvs = request.prevKv ? draft.keyValues(itemsOf(selection)) : [];
   for (const key of keys) draft.delete(key);
   return { kind: 'deleteRange', revision: draft.revision, deleted: keys.length, prevKvs };
 }
@@ -64,7 +62,7 @@ function evaluateRange(draft: Draft, request: RangeRequest): RangeResult {
   const selection = draft.select(request, revision, limit, request.countOnly);
   if (needsValues(request)) {
     // All at once, so that what is missing is loaded in one call.
-    draft.keyValues(selection.keys.map((key, i) => ({ key, version: selection.versions[i] as Version })));
+    draft.keyValues(itemsOf(selection));
   }
   return assemble(
     request,
@@ -125,15 +123,12 @@ function runPath(draft: Draft, path: Path): TxnResult {
 
 /** Every key of the range must satisfy the compare. What is missing compares as zero, but never by VALUE. */
 function holds(draft: Draft, compare: Compare): boolean {
-  const { keys, versions } = draft.select(compare, draft.revision, 0, false);
-  if (keys.length === 0) return compare.target !== CompareTarget.VALUE && satisfies(compare, undefined, noBytes);
-  if (compare.target === CompareTarget.VALUE) {
-    draft.keyValues(keys.map((key, i) => ({ key, version: versions[i] as Version })));
-  }
-  return keys.every((key, i) => {
-    const version = versions[i] as Version;
-    return satisfies(compare, version, compare.target === CompareTarget.VALUE ? draft.value(key, version) : noBytes);
-  });
+  const items = itemsOf(draft.select(compare, draft.revision, 0, false));
+  const byValue = compare.target === CompareTarget.VALUE;
+  if (items.length === 0) return !byValue && satisfies(compare, undefined, noBytes);
+  // All at once, so that what is missing is loaded in one call.
+  if (byValue) draft.keyValues(items);
+  return items.every(({ key, version }) => satisfies(compare, version, byValue ? draft.value(key, version) : noBytes));
 }
 
 const noBytes: Uint8Array = Buffer.alloc(0);

@@ -16,6 +16,11 @@ export interface KeyValueHead {
   readonly lease: bigint;
 }
 
+/** The bytes of a key as a Key. */
+export function keyOf(bytes: Uint8Array): Key {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');
+}
+
 function leaseSize(lease: bigint): number {
   if (lease < 0n) return 10;
   let size = 1;

@@ -1,7 +1,7 @@
 /** Fetches values that are not in memory, from the log or (what the log no longer has) from the image. */
 import type { Storage } from '../registry/backend.ts';
 import type { Version } from './key-index.ts';
-import { encodeKeyValue } from './key-value.ts';
+import { encodeKeyValue, keyOf } from './key-value.ts';
 import { type Change, decodeBatch } from './records.ts';
 import type { State } from './state.ts';
 
@@ -84,8 +84,7 @@ async function takeFromImage(
   const versions = new Map(wanted.map(({ key, version }) => [key, version]));
   const rows = await storage.image.load([...versions.keys()].map((key) => Buffer.from(key, 'latin1')));
   for (const row of rows) {
-    const { buffer, byteOffset, byteLength } = row.key;
-    const key = Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
+    const key = keyOf(row.key);
     const version = versions.get(key);
     if (version?.modRevision !== row.modRevision) continue;
     const { createRevision, modRevision, lease } = row;

@@ -1,23 +1,17 @@
 /**
  * Range as etcd's txn/range.go has it: which versions, in which order, how many. Used by plain reads and by reads inside a
- * transaction, which see different things (`View`) but follow the same rules.
+ * transaction, which select from different things but follow the same rules.
  *
  * The limit is pushed down to the index only where the order is that of the keys and nothing is filtered; otherwise
  * everything is fetched, filtered, sorted and cut. One quirk is etcd's own: a sort target without an order sorts ascending,
- * but only after the limit has cut by key.
+ * but only the first `limit` + 1 keys.
  */
 import { StoreError } from './errors.ts';
 import type { Version } from './key-index.ts';
 import { encodeKeyValue } from './key-value.ts';
-import {
-  type EncodedKeyValue,
-  type Key,
-  type RangeRequest,
-  type RangeResult,
-  SortOrder,
-  SortTarget,
-} from './requests.ts';
-import type { Selection } from './selection.ts';
+import type { Change } from './records.ts';
+import { type EncodedKeyValue, type RangeRequest, type RangeResult, SortOrder, SortTarget } from './requests.ts';
+import { itemsOf, type Selection } from './selection.ts';
 
 /** The revision that a request reads at, given the store's current and compacted ones. Throws StoreError. */
 export function readRevision(requested: number, current: number, compacted: number): number {
@@ -46,18 +40,13 @@ function hasRevisionFilters(request: RangeRequest): boolean {
   );
 }
 
-interface Item {
-  readonly key: Key;
-  readonly version: Version;
-}
-
 /** Filters, sorts and cuts a selection to what the request asks for. `valueOfItem` is called only for a sort by value. */
 export function arrange(
   request: RangeRequest,
   selection: Selection,
-  valueOfItem: (item: Item) => Uint8Array,
-): { items: Item[]; more: boolean } {
-  let items: Item[] = selection.keys.map((key, i) => ({ key, version: selection.versions[i] as Version }));
+  valueOfItem: (item: Change) => Uint8Array,
+): { items: Change[]; more: boolean } {
+  let items = itemsOf(selection);
   if (hasRevisionFilters(request)) items = items.filter(({ version }) => passesFilters(request, version));
   const sortOrder =
     request.sortTarget !== SortTarget.KEY && request.sortOrder === SortOrder.NONE
@@ -83,7 +72,7 @@ function passesFilters(request: RangeRequest, version: Version): boolean {
   );
 }
 
-function comparator(sortTarget: number, valueOfItem: (item: Item) => Uint8Array): (a: Item, b: Item) => number {
+function comparator(sortTarget: number, valueOfItem: (item: Change) => Uint8Array): (a: Change, b: Change) => number {
   switch (sortTarget) {
     case SortTarget.VERSION:
       return (a, b) => a.version.version - b.version.version;
@@ -113,7 +102,7 @@ export function needsValues(request: RangeRequest): boolean {
  * A KeyValue without its value. etcd 3.7 answers keys_only from its index, which does not know the lease, except when the
  * order is by value.
  */
-export function withoutValue(request: RangeRequest, { key, version }: Item): EncodedKeyValue {
+export function withoutValue(request: RangeRequest, { key, version }: Change): EncodedKeyValue {
   const { createRevision, modRevision } = version;
   const lease = request.sortTarget === SortTarget.VALUE ? version.lease : 0n;
   return encodeKeyValue({ key, createRevision, modRevision, version: version.version, lease }, undefined);
@@ -124,8 +113,8 @@ export function assemble(
   request: RangeRequest,
   selection: Selection,
   revision: number,
-  kvOf: (item: Item) => EncodedKeyValue,
-  valueOfItem: (item: Item) => Uint8Array,
+  kvOf: (item: Change) => EncodedKeyValue,
+  valueOfItem: (item: Change) => Uint8Array,
 ): RangeResult {
   const { items, more } = arrange(request, selection, valueOfItem);
   const kvs = items.map((item) => (request.keysOnly ? withoutValue(request, item) : kvOf(item)));

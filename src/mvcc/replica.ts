@@ -6,6 +6,7 @@ import type { Storage } from '../registry/backend.ts';
 import type { ImageRowHead } from '../registry/image.ts';
 import type { ReadLimit } from '../registry/log.ts';
 import { Version } from './key-index.ts';
+import { keyOf } from './key-value.ts';
 import { loadKeyValues } from './loader.ts';
 import { BatchWriter, type Change, type DecodedBatch, decodeBatch, type RevisionRecord } from './records.ts';
 import { firstRevision, State } from './state.ts';
@@ -147,8 +148,7 @@ function isReadable(state: State, { key, version }: Change): boolean {
 /** Rows newer than the mark belong to an unfinished checkpoint; the log still has all that they stand for. */
 function addRow(state: State, row: ImageRowHead, markRevision: number): void {
   if (row.modRevision > markRevision) return;
-  const { buffer, byteOffset, byteLength } = row.key;
-  const key = Buffer.from(buffer, byteOffset, byteLength).toString('latin1');
+  const key = keyOf(row.key);
   state.index.add(key, new Version(row.modRevision, row.createRevision, row.version, row.lease, notLoaded, 0, 0));
   if (row.lease !== 0n) state.leases.move(key, 0n, row.lease);
 }

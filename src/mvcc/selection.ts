@@ -1,5 +1,6 @@
 /** Which versions a range at a revision consists of: the part of a Range that needs the index only. */
 import type { KeyIndex, Version } from './key-index.ts';
+import type { Change } from './records.ts';
 import type { Key, KeyRange } from './requests.ts';
 
 /** Keys and their versions, parallel, in key order. */
@@ -8,6 +9,11 @@ export interface Selection {
   versions: Version[];
   /** Keys in the range at that revision, whatever the limit was. */
   count: number;
+}
+
+/** The same as pairs. */
+export function itemsOf({ keys, versions }: Selection): Change[] {
+  return keys.map((key, i) => ({ key, version: versions[i] as Version }));
 }
 
 /** The exclusive upper end of a range; undefined: none. */

@@ -10,6 +10,7 @@ import {
   type PutRequest,
   type RangeRequest,
   type RequestOp,
+  rangeDefaults,
   type TxnRequest,
 } from '../../mvcc/requests.ts';
 import { Reader } from '../../proto/wire.ts';
@@ -63,22 +64,7 @@ export function decodeCompactionRequest(data: Uint8Array): { revision: number; p
 }
 
 function emptyRange(): Mutable<RangeRequest> {
-  return {
-    kind: 'range',
-    key: '',
-    rangeEnd: '',
-    limit: 0,
-    revision: 0,
-    sortOrder: 0,
-    sortTarget: 0,
-    serializable: false,
-    keysOnly: false,
-    countOnly: false,
-    minModRevision: 0,
-    maxModRevision: 0,
-    minCreateRevision: 0,
-    maxCreateRevision: 0,
-  };
+  return { ...rangeDefaults, key: '' };
 }
 
 function readRange(reader: Reader, into: Mutable<RangeRequest>): void {
