@@ -1,0 +1,112 @@
+/**
+ * What goes out on one connection. Everything that is written during one turn of the event loop, by all streams, leaves in one
+ * write to the socket: small pieces are copied behind one another, large ones are only referred to.
+ */
+import type { Socket } from 'node:net';
+
+/** Small pieces are collected in buffers of this size. */
+const slabBytes = 16 * 1024;
+/** From this size on a piece is not copied. */
+const referencedBytesMin = 4 * 1024;
+/** With more than this waiting for the peer to read, DATA frames stay in their streams. */
+const congestedBytes = 256 * 1024;
+
+/** Outputs that have something to flush; all are flushed when the turn ends. */
+let dirty: Output[] = [];
+
+function flushAll(): void {
+  const outputs = dirty;
+  dirty = [];
+  for (const output of outputs) output.flush();
+}
+
+export class Output {
+  readonly #socket: Socket;
+  /** What is written, in order, without the open end of the slab. */
+  #segments: Buffer[] = [];
+  #segmentBytes = 0;
+  #slab: Buffer = Buffer.alloc(0);
+  #slabStart = 0;
+  #slabEnd = 0;
+  #scheduled = false;
+
+  /** `onDrain`: the peer has read, so that what stayed in the streams may go on. */
+  constructor(socket: Socket, onDrain: () => void) {
+    this.#socket = socket;
+    socket.on('drain', onDrain);
+  }
+
+  /** Written here and not taken by the operating system yet. */
+  get bufferedBytes(): number {
+    return this.#segmentBytes + this.#slabEnd - this.#slabStart + this.#socket.writableLength;
+  }
+
+  get congested(): boolean {
+    return this.bufferedBytes >= congestedBytes;
+  }
+
+  /**
+   * Makes room for `length` bytes, at most `slabBytes`, in one buffer, which the caller fills: from `position` on in `slab`.
+   * Nothing else is written before that is done.
+   */
+  reserve(length: number): number {
+    if (this.#slab.length - this.#slabEnd < length) {
+      this.#closeSlab();
+      this.#slab = Buffer.allocUnsafeSlow(slabBytes);
+      this.#slabStart = 0;
+      this.#slabEnd = 0;
+    }
+    const position = this.#slabEnd;
+    this.#slabEnd += length;
+    this.#schedule();
+    return position;
+  }
+
+  get slab(): Buffer {
+    return this.#slab;
+  }
+
+  /** The bytes must not change any more. */
+  write(bytes: Uint8Array): void {
+    if (bytes.length < referencedBytesMin) {
+      const position = this.reserve(bytes.length);
+      this.#slab.set(bytes, position);
+      return;
+    }
+    this.#closeSlab();
+    this.#segments.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length));
+    this.#segmentBytes += bytes.length;
+    this.#schedule();
+  }
+
+  flush(): void {
+    this.#scheduled = false;
+    this.#closeSlab();
+    const segments = this.#segments;
+    if (segments.length === 0) return;
+    this.#segments = [];
+    this.#segmentBytes = 0;
+    const socket = this.#socket;
+    if (!socket.writable) return;
+    if (segments.length === 1) {
+      socket.write(segments[0]!);
+      return;
+    }
+    socket.cork();
+    for (const segment of segments) socket.write(segment);
+    socket.uncork();
+  }
+
+  #closeSlab(): void {
+    if (this.#slabEnd === this.#slabStart) return;
+    this.#segments.push(this.#slab.subarray(this.#slabStart, this.#slabEnd));
+    this.#segmentBytes += this.#slabEnd - this.#slabStart;
+    this.#slabStart = this.#slabEnd;
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    if (dirty.push(this) === 1) setImmediate(flushAll);
+  }
+}
