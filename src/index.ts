@@ -3,6 +3,7 @@ export { registerBuiltin } from './backends/register.ts';
 export { run } from './cli/command.ts';
 export type { Backend, BuildContext, Storage } from './registry/backend.ts';
 export { Backends } from './registry/backends.ts';
+export { type Directory, type DirectoryEntry, directoryEntryBytesMax } from './registry/directory.ts';
 export type { Flag, Options } from './registry/flag.ts';
 export {
   type Checkpoint,
@@ -28,3 +29,11 @@ export {
   type Log,
   type ReadLimit,
 } from './registry/log.ts';
+export {
+  type Relay,
+  type RelayBackend,
+  type RelayCall,
+  RelayError,
+  type RelayMetadata,
+  type RelayStream,
+} from './registry/relay.ts';

@@ -5,7 +5,9 @@ import type { Backends } from '../registry/backends.ts';
 import type { Options } from '../registry/flag.ts';
 import type { ServerConfig } from '../server/config.ts';
 import { maxRequestBytesMax, progressNotifyIntervalMsMin, quotaBytesDefault, timerMsMax } from '../server/limits.ts';
-import { type ListenAddress, parseListenUrl } from '../transport/address.ts';
+import { formatListenUrl, type ListenAddress, parseListenUrl } from '../transport/address.ts';
+import type { GrpcTransport } from '../transport/grpc-server.ts';
+import { readAuthorities, readIdentity } from './certificates.ts';
 import { parseDuration, parseInteger } from './values.ts';
 
 /** Adds what is wrong to `problems`; the result is of use only if there is nothing in it. */
@@ -29,20 +31,30 @@ export function checkConfig(options: Options, backends: Backends, problems: stri
       `${JSON.stringify(keyspace)} is not 1 to 64 letters, digits, dots, dashes and underscores`,
     );
   }
+  const complain = (flag: string, problem: string): void => check.complain(flag, problem);
+  const tls = readIdentity(check.text('cert-file'), check.text('key-file'), complain);
   return {
     name,
     dataDir: check.text('data-dir') || `${name}.plinth`,
     listenClient: check.listenUrls('listen-client-urls', 1),
     advertiseClientUrls: check.clientUrls('advertise-client-urls'),
     listenMetrics: check.listenUrls('listen-metrics-urls', 0),
+    tls,
+    peerAuthorities: readAuthorities('peer-trusted-ca-file', check.text('peer-trusted-ca-file'), complain),
     maxRequestBytes: check.integer('max-request-bytes', 1, maxRequestBytesMax),
     maxTxnOps: check.integer('max-txn-ops', 1),
     maxConcurrentStreams: check.integer('max-concurrent-streams', 1, 2 ** 32 - 1),
     grpcKeepaliveIntervalMs: check.duration('grpc-keepalive-interval', 0),
     grpcKeepaliveTimeoutMs: check.duration('grpc-keepalive-timeout', 1),
+    grpcKeepaliveMinTimeMs: check.duration('grpc-keepalive-min-time', 0),
+    grpcMaxConnectionIdleMs: check.duration('grpc-max-connection-idle', 0),
+    grpcMaxConnectionAgeMs: check.duration('grpc-max-connection-age', 0),
+    grpcMaxConnectionAgeGraceMs: check.duration('grpc-max-connection-age-grace', 0),
+    grpcTransport: check.text('grpc-transport') as GrpcTransport,
     storageBackend,
     options,
     keyspace,
+    replicaLinks: options.get('replica-links') === true,
     valueCacheBytes: check.integer('value-cache-bytes', 0),
     quotaBytes: quota === 0 ? quotaBytesDefault : Math.max(0, quota),
     autoCompaction: check.autoCompaction(),
@@ -90,10 +102,16 @@ class Check {
   listenUrls(flag: string, least: number): ListenAddress[] {
     const urls = (this.#options.get(flag) as readonly string[] | undefined) ?? [];
     if (urls.length < least) this.complain(flag, 'needs a URL');
-    return urls.flatMap((url) => this.#attempt(flag, () => parseListenUrl(url)) ?? []);
+    const addresses = urls.flatMap((url) => this.#attempt(flag, () => parseListenUrl(url)) ?? []);
+    if (this.text('cert-file') === '' && this.text('key-file') === '') {
+      for (const address of addresses) {
+        if (address.tls) this.complain(flag, `${formatListenUrl(address)} needs --cert-file and --key-file`);
+      }
+    }
+    return addresses;
   }
 
-  /** URLs that clients dial: any host, and https if something in front of this server ends TLS. */
+  /** URLs that clients dial: any host; https also where something in front of this server ends TLS. */
   clientUrls(flag: string): string[] {
     const urls = (this.#options.get(flag) as readonly string[] | undefined) ?? [];
     for (const url of urls) {

@@ -1,9 +1,11 @@
 /** THE table of flags. Command line, environment, configuration file, help and docs/configuration.md come from it. */
 import { logFormats, logLevels } from '../observe/log.ts';
 import type { Flag } from '../registry/flag.ts';
+import { grpcTransports } from '../transport/grpc-server.ts';
 
 const member = 'Member';
 const limits = 'Limits';
+const tls = 'TLS';
 const storage = 'Storage';
 const compaction = 'Compaction and watch';
 const logging = 'Logging';
@@ -29,7 +31,7 @@ export const coreFlags: readonly Flag[] = [
     type: 'strings',
     default: 'http://localhost:2379',
     group: member,
-    help: 'URLs to listen on for clients (gRPC and HTTP): http://<IP or localhost>:<port> or unix://<path>.',
+    help: 'URLs to listen on for clients (gRPC and HTTP): http://<IP or localhost>:<port> or unix://<path>, https or unixs for TLS.',
   },
   {
     name: 'advertise-client-urls',
@@ -42,6 +44,24 @@ export const coreFlags: readonly Flag[] = [
     type: 'strings',
     group: member,
     help: 'More URLs that answer /metrics, /health, /livez, /readyz and /version only.',
+  },
+  {
+    name: 'cert-file',
+    type: 'string',
+    group: tls,
+    help: 'Certificate (PEM, with those of its issuers behind it) for URLs with https or unixs. Needs --key-file.',
+  },
+  {
+    name: 'key-file',
+    type: 'string',
+    group: tls,
+    help: 'Private key (PEM, no passphrase) of the certificate in --cert-file.',
+  },
+  {
+    name: 'peer-trusted-ca-file',
+    type: 'string',
+    group: tls,
+    help: 'Authorities (PEM) whose certificates replicas must have that this one links to by https. Default: those that Node trusts.',
   },
   {
     name: 'config-file',
@@ -69,6 +89,13 @@ export const coreFlags: readonly Flag[] = [
     default: 'default',
     group: storage,
     help: 'Name of the data set in the database: 1 to 64 letters, digits, dots, dashes and underscores.',
+  },
+  {
+    name: 'replica-links',
+    type: 'boolean',
+    default: 'true',
+    group: storage,
+    help: 'Replicas on one keyspace connect to the URLs that each advertises, tell each other what they commit, and let one write for all.',
   },
   {
     name: 'value-cache-bytes',
@@ -118,6 +145,42 @@ export const coreFlags: readonly Flag[] = [
     default: '20s',
     group: limits,
     help: 'A connection whose ping is not answered in this time is closed.',
+  },
+  {
+    name: 'grpc-keepalive-min-time',
+    type: 'duration',
+    default: '5s',
+    group: limits,
+    help: 'A client that pings more often is told to go away.',
+  },
+  {
+    name: 'grpc-max-connection-idle',
+    type: 'duration',
+    default: '0s',
+    group: limits,
+    help: 'A connection without a call for so long is closed, politely (GOAWAY). 0s: no limit.',
+  },
+  {
+    name: 'grpc-max-connection-age',
+    type: 'duration',
+    default: '0s',
+    group: limits,
+    help: 'A connection of this age, or up to 10 % less, is closed, politely: its client connects anew. 0s: no limit.',
+  },
+  {
+    name: 'grpc-max-connection-age-grace',
+    type: 'duration',
+    default: '30s',
+    group: limits,
+    help: 'After this time more the calls that are left on such a connection are cut, watches among them.',
+  },
+  {
+    name: 'grpc-transport',
+    type: 'string',
+    default: 'plinth',
+    choices: grpcTransports,
+    group: limits,
+    help: 'What serves gRPC: HTTP/2 of our own, or the library @grpc/grpc-js, slower, for comparison.',
   },
   {
     name: 'auto-compaction-mode',

@@ -32,6 +32,18 @@ export interface StoreSample {
   readonly pendingWrites: number;
   readonly cachedValueBytes: number;
   readonly quotaBytes: number;
+  /** The newest slot applied here, and how long ago the log was known to have no other. */
+  readonly slot: number;
+  readonly staleSeconds: number;
+  /** Writes that others were asked for, that were made for others, and whose answer was lost. */
+  readonly forwardedWrites: number;
+  readonly executedWrites: number;
+  readonly doubtedWrites: number;
+  /** Links to other replicas, and links from them. */
+  readonly replicasLinked: number;
+  readonly replicasFollowing: number;
+  readonly batchesReceived: number;
+  readonly batchesNotPushed: number;
   readonly databaseBytes: number | undefined;
   readonly databaseBytesInUse: number | undefined;
 }
@@ -74,6 +86,9 @@ export class Metrics {
     healthFailures: 0,
   };
   readonly #appendTroubles: Counter;
+  readonly #appendsSettled: Counter;
+  readonly #batchRequests: Histogram;
+  readonly #batchBytes: Histogram;
 
   constructor(options: MetricsOptions) {
     const registers = [this.#registry];
@@ -107,6 +122,24 @@ export class Metrics {
       labelNames: ['kind'],
       registers,
     });
+    this.#appendsSettled = new Counter({
+      name: 'plinth_appends_settled_total',
+      help: 'Appends of unknown outcome by what was found out about them.',
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.#batchRequests = new Histogram({
+      name: 'plinth_batch_requests',
+      help: 'Write requests that were committed together.',
+      buckets: exponentialBuckets(1, 2, 11),
+      registers,
+    });
+    this.#batchBytes = new Histogram({
+      name: 'plinth_batch_bytes',
+      help: 'Bytes of the log that were committed together.',
+      buckets: exponentialBuckets(64, 4, 10),
+      registers,
+    });
     this.#addMethodMetrics();
     this.#addServerMetrics(options);
     this.#addStoreMetrics();
@@ -135,10 +168,16 @@ export class Metrics {
     this.#numbers.committedRequests += requests;
     this.#numbers.committedBytes += bytes;
     this.#commitSeconds.observe(milliseconds / 1000);
+    this.#batchRequests.observe(requests);
+    this.#batchBytes.observe(bytes);
   }
 
   appendTrouble(kind: string): void {
     this.#appendTroubles.inc({ kind });
+  }
+
+  appendSettled(outcome: string): void {
+    this.#appendsSettled.inc({ outcome });
   }
 
   compacted(rows: number, milliseconds: number): void {
@@ -347,6 +386,46 @@ export class Metrics {
       'etcd_debugging_lease_renewed_total',
       'The number of renewed leases seen by the leader.',
       (sample) => sample.leasesRenewed,
+    );
+    gauge('plinth_backend_reachable', '1 if the database behind answers now.', (sample) =>
+      sample.databaseBytes === undefined ? 0 : 1,
+    );
+    gauge('plinth_log_slot', 'The newest slot of the log that is applied here.', (sample) => sample.slot);
+    gauge(
+      'plinth_log_stale_seconds',
+      'How long ago the log was last known to have nothing that is not applied here.',
+      (sample) => sample.staleSeconds,
+    );
+    counter(
+      'plinth_forwarded_writes_total',
+      'Writes that another replica was asked to make.',
+      (sample) => sample.forwardedWrites,
+    );
+    counter(
+      'plinth_executed_writes_total',
+      'Writes that were made for another replica.',
+      (sample) => sample.executedWrites,
+    );
+    counter(
+      'plinth_doubted_writes_total',
+      'Forwarded writes without an answer, looked up in the log.',
+      (sample) => sample.doubtedWrites,
+    );
+    gauge('plinth_replicas_linked', 'Replicas whose commits are pushed here.', (sample) => sample.replicasLinked);
+    gauge(
+      'plinth_replicas_following',
+      'Replicas that commits are pushed to from here.',
+      (sample) => sample.replicasFollowing,
+    );
+    counter(
+      'plinth_pushed_batches_total',
+      'Batches that other replicas pushed here.',
+      (sample) => sample.batchesReceived,
+    );
+    counter(
+      'plinth_unpushed_batches_total',
+      'Batches that a replica was not told of because it did not keep up.',
+      (sample) => sample.batchesNotPushed,
     );
     gauge('plinth_value_cache_bytes', 'Bytes of values that are in memory.', (sample) => sample.cachedValueBytes);
   }

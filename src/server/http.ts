@@ -9,14 +9,14 @@ import {
   type HttpRequest,
   type HttpRoutes,
   methodNotAllowed,
-} from '../transport/http/server.ts';
+} from '../transport/http/routes.ts';
 import { healthCheckTimeoutMs } from './limits.ts';
 import { within } from './within.ts';
 
 /** What the checks look at. */
 export interface Health {
   /** Active alarms by name: NOSPACE, CORRUPT. */
-  alarms(): readonly string[];
+  alarms(): Promise<readonly string[]>;
   /** Reads a key. Rejects if that is not possible; the message is shown. */
   read(serializable: boolean): Promise<void>;
 }
@@ -29,7 +29,7 @@ export function httpRoutes(health: Health, metrics: Metrics, log: Logger): HttpR
     return () => bounded(health.read(serializable));
   };
   const noCorruption: Check = async () => {
-    if (health.alarms().includes('CORRUPT')) throw new Error('alarm activated: CORRUPT');
+    if ((await health.alarms()).includes('CORRUPT')) throw new Error('alarm activated: CORRUPT');
   };
   const routes = new Map<string, HttpHandler>([
     ['/version', onlyGet(() => json(versions))],
@@ -70,9 +70,9 @@ async function answerHealth(request: HttpRequest, health: Health, metrics: Metri
 /** '' if all is well. */
 async function healthProblem(query: URLSearchParams, health: Health): Promise<string> {
   const excluded = query.getAll('exclude');
-  const alarm = health.alarms().find((name) => !excluded.includes(name));
-  if (alarm) return `ALARM ${alarm}`;
   try {
+    const alarm = (await health.alarms()).find((name) => !excluded.includes(name));
+    if (alarm) return `ALARM ${alarm}`;
     await bounded(health.read(query.get('serializable') === 'true'));
     return '';
   } catch (error) {

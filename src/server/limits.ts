@@ -35,6 +35,13 @@ export const cancelledCallsPerSecond = 1000;
 /** Time for a new connection to say what it speaks. Then: closed. */
 export const detectionTimeoutMs = 10_000;
 
+/** Time for a TLS handshake, before the time above begins. Then: closed. */
+export const handshakeTimeoutMs = 10_000;
+
+/** Failed TLS handshakes that are told of at level warn, at once and per second. Above: at level debug. */
+export const toldHandshakesBurst = 10;
+export const toldHandshakesPerSecond = 1;
+
 /** Time for the head of an HTTP/1.1 request, and for all of it. Then: 408, closed. */
 export const httpHeadersTimeoutMs = 10_000;
 export const httpRequestTimeoutMs = 30_000;
@@ -51,8 +58,8 @@ export const quotaBytesDefault = 2 * 1024 * miB;
 /** --watch-progress-notify-interval: more often would only cost. Below: refused at start. */
 export const progressNotifyIntervalMsMin = 100;
 
-/** What a timer of Node can wait, 24.8 days. Longer durations of timers are refused at start. */
-export const timerMsMax = 2 ** 31 - 1;
+/** Longer durations of timers are refused at start. */
+export { timerMsMax } from '../transport/grpc/limits.ts';
 
 /** After the grace time for calls: for closing the storage. Then: the process ends with code 1. */
 export const storageCloseTimeoutMs = 5_000;

@@ -32,18 +32,20 @@ export async function serve(config: ServerConfig, backends: Backends): Promise<n
     console.error(`plinth: cannot start: ${(error as Error).message}`);
     return 1;
   }
-  service.advertise(server.urls);
+  await service.advertise(server.urls);
   log.info({ version: plinthVersion, backend: config.storageBackend, urls: server.urls }, 'serving');
   console.log(greeting(server.urls, config));
   return await stopAfter(await signal, server, service, config, log);
 }
 
-/** For instance `plinth 0.1.0 serves http://127.0.0.1:2379 from sqlite; try: etcdctl --endpoints=… put hello world` */
+/** `plinth 0.1.0 serves http://127.0.0.1:2379 from sqlite; try: etcdctl --endpoints=http://127.0.0.1:2379 put hello world` */
 function greeting(urls: readonly string[], config: ServerConfig): string {
   const endpoint = urls[0]!.replace(/\/\/(0\.0\.0\.0|\[::\]):/, '//127.0.0.1:');
+  // Which authority it was, nobody told this process.
+  const authority = /^(https|unixs):/.test(endpoint) ? ' --cacert=ca.pem' : '';
   return (
     `plinth ${plinthVersion} serves ${urls.join(', ')} from ${config.storageBackend}; ` +
-    `try: etcdctl --endpoints=${endpoint} put hello world`
+    `try: etcdctl --endpoints=${endpoint}${authority} put hello world`
   );
 }
 

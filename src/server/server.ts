@@ -2,11 +2,15 @@
 import type { Logger } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { formatListenUrl, type ListenAddress } from '../transport/address.ts';
-import { GrpcServer } from '../transport/grpc/server.ts';
-import { type HttpRoutes, HttpServer } from '../transport/http/server.ts';
+import { PlinthGrpcServer } from '../transport/grpc/server.ts';
+import type { GrpcJsServer } from '../transport/grpc-js/server.ts';
+import type { GrpcServer, GrpcTransport } from '../transport/grpc-server.ts';
+import type { HttpRoutes } from '../transport/http/routes.ts';
+import { HttpServer } from '../transport/http/server.ts';
 import { Listener } from '../transport/listener.ts';
-import { Code, type Methods, RpcError } from '../transport/rpc.ts';
+import { Code, type Method, type Methods, RpcError } from '../transport/rpc.ts';
 import type { ServerConfig } from './config.ts';
+import { handshakeTeller } from './handshakes.ts';
 import {
   cancelledCallsBurst,
   cancelledCallsPerSecond,
@@ -14,6 +18,7 @@ import {
   connectionWindowBytes,
   detectionTimeoutMs,
   grpcOverheadBytes,
+  handshakeTimeoutMs,
   httpHeadersTimeoutMs,
   httpIdleTimeoutMs,
   httpRequestTimeoutMs,
@@ -24,6 +29,8 @@ import {
 /** What is served. */
 export interface Served {
   readonly methods: Methods;
+  /** For all other paths; undefined: there are none. */
+  readonly fallback?: Method | undefined;
   readonly routes: HttpRoutes;
 }
 
@@ -32,10 +39,16 @@ export type NetworkConfig = Pick<
   ServerConfig,
   | 'listenClient'
   | 'listenMetrics'
+  | 'tls'
   | 'maxRequestBytes'
   | 'maxConcurrentStreams'
   | 'grpcKeepaliveIntervalMs'
   | 'grpcKeepaliveTimeoutMs'
+  | 'grpcMaxConnectionIdleMs'
+  | 'grpcMaxConnectionAgeMs'
+  | 'grpcMaxConnectionAgeGraceMs'
+  | 'grpcKeepaliveMinTimeMs'
+  | 'grpcTransport'
 >;
 
 /** What clients of calls and streams are told that a stopping server ends: etcd's text. */
@@ -51,7 +64,14 @@ export class Server {
   /** Rejects with an Error for operators if an address cannot be bound; nothing is bound then. */
   static async start(served: Served, config: NetworkConfig, metrics: Metrics, log: Logger): Promise<Server> {
     const onInternalError = (path: string, error: unknown): void => log.error({ path, error }, 'internal error');
-    const grpc = new GrpcServer(served.methods, {
+    const http = new HttpServer(served.routes, {
+      headersTimeoutMs: httpHeadersTimeoutMs,
+      requestTimeoutMs: httpRequestTimeoutMs,
+      idleTimeoutMs: httpIdleTimeoutMs,
+      onInternalError,
+    });
+    const Grpc = await grpcServerClass(config.grpcTransport);
+    const grpc: GrpcServer = new Grpc(served.methods, {
       receivedMessageBytesMax: config.maxRequestBytes + grpcOverheadBytes,
       streamBufferedBytesMax,
       connectionBufferedBytesMax,
@@ -62,22 +82,24 @@ export class Server {
       cancelledCallsPerSecond,
       keepaliveIntervalMs: config.grpcKeepaliveIntervalMs,
       keepaliveTimeoutMs: config.grpcKeepaliveTimeoutMs,
+      connectionIdleMsMax: config.grpcMaxConnectionIdleMs,
+      connectionAgeMsMax: config.grpcMaxConnectionAgeMs,
+      connectionAgeGraceMs: config.grpcMaxConnectionAgeGraceMs,
+      pingIntervalMsMin: config.grpcKeepaliveMinTimeMs,
+      fallback: served.fallback,
+      http: http.respond,
       counters: (path, kind) => metrics.method(path, kind),
-      onInternalError,
-    });
-    const http = new HttpServer(served.routes, {
-      headersTimeoutMs: httpHeadersTimeoutMs,
-      requestTimeoutMs: httpRequestTimeoutMs,
-      idleTimeoutMs: httpIdleTimeoutMs,
       onInternalError,
     });
     const common = {
       http: (socket: Parameters<HttpServer['serve']>[0]) => http.serve(socket),
       detectionTimeoutMs,
+      tls: config.tls && { identity: config.tls, handshakeTimeoutMs, onHandshakeFailed: handshakeTeller(log) },
       onError: (error: Error) => log.error({ error }, 'cannot accept a connection'),
     };
     const clients = new Listener({ ...common, grpc: (socket) => grpc.serve(socket) });
     const probes = new Listener(common);
+    if (config.tls) tellOfPlain([...config.listenClient, ...config.listenMetrics], log);
     try {
       const urls: string[] = [];
       for (const address of config.listenClient) urls.push(await bind(clients, address));
@@ -107,12 +129,26 @@ export class Server {
   }
 }
 
+/** The library's is loaded only where it is asked for: it takes 11 MiB. */
+async function grpcServerClass(transport: GrpcTransport): Promise<typeof PlinthGrpcServer | typeof GrpcJsServer> {
+  if (transport === 'plinth') return PlinthGrpcServer;
+  return (await import('../transport/grpc-js/server.ts')).GrpcJsServer;
+}
+
 const bindProblems: Readonly<Record<string, string>> = {
   EADDRINUSE: 'the address is already in use, perhaps by another plinth or etcd',
   EADDRNOTAVAIL: 'this machine does not have the address',
   EACCES: 'no permission for this address',
   ENOENT: 'the directory of the socket does not exist',
 };
+
+/** etcd's text: somebody may think that all is encrypted. */
+function tellOfPlain(addresses: readonly ListenAddress[], log: Logger): void {
+  for (const address of addresses.filter(({ tls }) => !tls)) {
+    const message = 'scheme is http or unix while key and cert files are present; ignoring key and cert files';
+    log.warn({ url: formatListenUrl(address) }, message);
+  }
+}
 
 async function bind(listener: Listener, address: ListenAddress): Promise<string> {
   try {

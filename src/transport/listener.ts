@@ -1,14 +1,14 @@
 /**
- * Takes connections on client URLs and decides by the first bytes who serves them: the HTTP/2 preface goes to gRPC, all
- * else to HTTP/1.1.
+ * Takes connections on client URLs, plain or with TLS, and decides who serves them: by what was agreed on in the TLS handshake
+ * (ALPN), else by the first bytes. The HTTP/2 preface goes to gRPC, all else to HTTP/1.1.
  */
 import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import net from 'node:net';
+import type { TLSSocket } from 'node:tls';
 import type { ListenAddress } from './address.ts';
-
-/** What every HTTP/2 connection starts with (RFC 9113, 3.4). No HTTP/1.1 request shares more than a few bytes with it. */
-const http2Preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+import { preface } from './http2/frame.ts';
+import { createTlsServer, type TlsOptions } from './tls.ts';
 
 export interface ListenerOptions {
   /** Serves a connection that speaks HTTP/2; absent: HTTP/1.1 only. */
@@ -16,14 +16,19 @@ export interface ListenerOptions {
   readonly http: (socket: net.Socket) => void;
   /** A connection whose first bytes do not tell in this time is closed. */
   readonly detectionTimeoutMs: number;
+  /** For addresses with TLS. */
+  readonly tls?: TlsOptions | undefined;
   /** A connection could not be accepted (no file descriptors left …). The listener goes on. */
   readonly onError: (error: Error) => void;
 }
+
+const socketOptions = { noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 };
 
 export class Listener {
   readonly #options: ListenerOptions;
   readonly #servers: net.Server[] = [];
   readonly #undecided = new Set<net.Socket>();
+  #closed = false;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -31,9 +36,9 @@ export class Listener {
 
   /** Binds one address and returns it with the port that it really got. Rejects with the system's error (EADDRINUSE …). */
   async listen(address: ListenAddress): Promise<ListenAddress> {
-    const server = net.createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 30_000 }, (socket) =>
-      this.#accept(socket),
-    );
+    const server = address.tls
+      ? this.#tlsServer()
+      : net.createServer(socketOptions, (socket) => this.#accept(socket, undefined));
     if (address.kind === 'unix') {
       await removeDeadSocket(address.path);
       // Only this user may connect: there is no other protection on a socket file.
@@ -49,16 +54,36 @@ export class Listener {
     return address.kind === 'unix' ? address : { ...address, port: (server.address() as net.AddressInfo).port };
   }
 
-  /** Stops accepting and drops connections that are not decided yet. Those handed over belong to who serves them. */
+  #tlsServer(): net.Server {
+    const { grpc, tls } = this.#options;
+    if (tls === undefined) throw new Error('there is no certificate for it');
+    const server = createTlsServer(tls, grpc ? ['h2', 'http/1.1'] : ['http/1.1'], socketOptions);
+    server.on('secureConnection', (socket: TLSSocket) => {
+      if (this.#closed) socket.destroy();
+      else this.#accept(socket, socket.alpnProtocol || undefined);
+    });
+    return server;
+  }
+
+  /**
+   * Stops accepting and drops connections that are not decided yet, those in the middle of a TLS handshake when it is over. Those
+   * handed over belong to who serves them.
+   */
   close(): void {
+    this.#closed = true;
     for (const server of this.#servers) server.close();
     for (const socket of this.#undecided) socket.destroy();
   }
 
-  #accept(socket: net.Socket): void {
+  /** `protocol`: what a TLS handshake has agreed on. */
+  #accept(socket: net.Socket, protocol: string | undefined): void {
     const { grpc, http } = this.#options;
-    if (!grpc) {
+    if (!grpc || protocol === 'http/1.1') {
       http(socket);
+      return;
+    }
+    if (protocol === 'h2') {
+      grpc(socket);
       return;
     }
     const undecided = this.#undecided;
@@ -74,9 +99,9 @@ export class Listener {
       const chunk = socket.read() as Buffer | null;
       if (chunk === null) return;
       head = head.length === 0 ? chunk : Buffer.concat([head, chunk]);
-      const compared = Math.min(head.length, http2Preface.length);
-      const isHttp2 = head.compare(http2Preface, 0, compared, 0, compared) === 0;
-      if (isHttp2 && compared < http2Preface.length) return;
+      const compared = Math.min(head.length, preface.length);
+      const isHttp2 = head.compare(preface, 0, compared, 0, compared) === 0;
+      if (isHttp2 && compared < preface.length) return;
       forget();
       socket.off('readable', decide);
       socket.off('end', drop);

@@ -39,6 +39,13 @@ export class RpcError extends Error {
 /** A protobuf message: one buffer, or pieces to be sent one after the other (shared pieces are never changed). */
 export type Message = Uint8Array | readonly Uint8Array[];
 
+export function byteLength(message: Message): number {
+  if (message instanceof Uint8Array) return message.byteLength;
+  let total = 0;
+  for (const piece of message) total += piece.byteLength;
+  return total;
+}
+
 export interface Call {
   /** `/etcdserverpb.KV/Range` */
   readonly path: string;
@@ -46,6 +53,15 @@ export interface Call {
   readonly peer: string;
   /** First value of a metadata key (lower case), undefined if the client did not send it. */
   metadata(key: string): string | undefined;
+  /** All metadata that the client sent, without what belongs to the transport. Bytes where the key ends in -bin. */
+  allMetadata(): [key: string, value: string | Buffer][];
+  /**
+   * One more pair for the client, sent before the first message, or before the status if there is none. Keys are lower case; bytes
+   * where the key ends in -bin. After the first message this throws.
+   */
+  addInitialMetadata(key: string, value: string | Buffer): void;
+  /** One more pair for the client, sent with the status, whatever that is. */
+  addTrailingMetadata(key: string, value: string | Buffer): void;
   /** Milliseconds since the epoch; undefined: none. The transport itself answers DEADLINE_EXCEEDED when it passes. */
   readonly deadlineMs: number | undefined;
   /** Aborted when the client cancelled, the connection broke, the deadline passed or the server shuts down. */

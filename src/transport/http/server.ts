@@ -1,23 +1,9 @@
-/** HTTP/1.1 by a table of routes: small answers to GET requests, as Go's mux and http.Error give them. */
+/** HTTP/1.1 on connections that a listener hands over. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
-
-export interface HttpRequest {
-  readonly method: string;
-  readonly path: string;
-  readonly query: URLSearchParams;
-}
-
-export interface HttpReply {
-  readonly status: number;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body: string;
-}
-
-export type HttpHandler = (request: HttpRequest) => HttpReply | Promise<HttpReply>;
-
-/** By path, for instance `/version`. */
-export type HttpRoutes = ReadonlyMap<string, HttpHandler>;
+import type { Duplex } from 'node:stream';
+import { Connections } from '../connections.ts';
+import { type HttpResponder, type HttpRoutes, responder } from './routes.ts';
 
 export interface HttpServerOptions {
   /** For the whole head of a request. */
@@ -29,32 +15,14 @@ export interface HttpServerOptions {
   readonly onInternalError: (path: string, error: unknown) => void;
 }
 
-/** What etcd adds to every answer, so that pages of any origin may ask. */
-const accessControlHeaders = {
-  'Access-Control-Allow-Headers': 'accept, content-type, authorization',
-  'Access-Control-Allow-Methods': 'POST, GET, OPTIONS, PUT, DELETE',
-  'Access-Control-Allow-Origin': '*',
-};
-
-/** As Go's http.Error: plain text with a line end. */
-export function errorReply(status: number, text: string, headers: Readonly<Record<string, string>> = {}): HttpReply {
-  return {
-    status,
-    headers: { ...headers, 'Content-Type': 'text/plain; charset=utf-8', 'X-Content-Type-Options': 'nosniff' },
-    body: `${text}\n`,
-  };
-}
-
-export function methodNotAllowed(): HttpReply {
-  return errorReply(405, 'Method Not Allowed', { Allow: 'GET' });
-}
-
 export class HttpServer {
+  /** What the routes answer, also to requests that come by HTTP/2. */
+  readonly respond: HttpResponder;
   readonly #server: Server;
-  readonly #connections = new Set<Socket>();
-  #onIdle: (() => void) | undefined;
+  readonly #connections = new Connections<Socket>();
 
   constructor(routes: HttpRoutes, options: HttpServerOptions) {
+    this.respond = responder(routes, options.onInternalError);
     this.#server = createServer(
       {
         headersTimeout: options.headersTimeoutMs,
@@ -63,9 +31,10 @@ export class HttpServer {
         connectionsCheckingInterval: Math.min(options.headersTimeoutMs, options.requestTimeoutMs),
       },
       (request, response) => {
-        void answer(routes, options, request, response);
+        void answer(this.respond, request, response);
       },
     );
+    this.#server.on('clientError', refuse);
     // Connections are handed in, so nobody calls listen(); this starts the server's watch over their timeouts.
     this.#server.emit('listening');
   }
@@ -73,10 +42,7 @@ export class HttpServer {
   /** Takes a connection over; the bytes read from it so far were put back. */
   serve(socket: Socket): void {
     this.#connections.add(socket);
-    socket.once('close', () => {
-      this.#connections.delete(socket);
-      if (this.#connections.size === 0) this.#onIdle?.();
-    });
+    socket.once('close', () => this.#connections.delete(socket));
     // A client that ends its side after the request still wants the answer.
     socket.allowHalfOpen = true;
     this.#server.emit('connection', socket);
@@ -84,44 +50,31 @@ export class HttpServer {
 
   /** Lets requests under way finish; cuts what is left after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
-    const idle = new Promise<void>((resolve) => {
-      this.#onIdle = resolve;
-      if (this.#connections.size === 0) resolve();
-    });
-    const cut = setTimeout(() => {
+    const release = (): void => {
+      this.#server.close();
+      this.#server.keepAliveTimeout = 1;
+      this.#server.closeIdleConnections();
+    };
+    await this.#connections.end(graceMs, release, () => {
       for (const socket of this.#connections) socket.destroy();
-    }, graceMs);
-    this.#server.close();
-    this.#server.keepAliveTimeout = 1;
-    this.#server.closeIdleConnections();
-    await idle;
-    clearTimeout(cut);
+    });
   }
 }
 
-async function answer(
-  routes: HttpRoutes,
-  options: HttpServerOptions,
-  request: IncomingMessage,
-  response: ServerResponse,
-): Promise<void> {
-  const target = request.url ?? '/';
-  const question = target.indexOf('?');
-  const path = question < 0 ? target : target.slice(0, question);
-  const query = new URLSearchParams(question < 0 ? '' : target.slice(question + 1));
-  const method = request.method ?? 'GET';
-  let reply: HttpReply;
-  try {
-    const handler = routes.get(path);
-    if (method === 'OPTIONS') reply = { status: 200, body: '' };
-    else if (handler) reply = await handler({ method, path, query });
-    else reply = errorReply(404, '404 page not found');
-  } catch (error) {
-    options.onInternalError(path, error);
-    reply = errorReply(500, 'internal error');
-  }
+const refusals: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
+
+/** As Node itself does; but who does not begin with a method of HTTP does not speak it, and gets no answer in it. */
+function refuse(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'HPE_INVALID_METHOD' || !socket.writable) socket.destroy();
+  else socket.end(`HTTP/1.1 ${refusals[error.code ?? ''] ?? '400 Bad Request'}\r\nConnection: close\r\n\r\n`);
+}
+
+async function answer(respond: HttpResponder, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const { status, headers, body } = await respond(request.method ?? 'GET', request.url ?? '/');
   if (response.destroyed) return;
-  const body = Buffer.from(reply.body);
-  response.writeHead(reply.status, { ...accessControlHeaders, ...reply.headers, 'Content-Length': body.length });
+  response.writeHead(status, headers);
   response.end(body);
 }

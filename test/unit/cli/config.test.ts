@@ -54,16 +54,24 @@ t.test("the defaults are etcd's, and complete", async (t) => {
   t.strictSame(rest, {
     name: 'default',
     dataDir: 'default.plinth',
-    listenClient: [{ kind: 'tcp', host: '127.0.0.1', port: 2379 }],
+    listenClient: [{ kind: 'tcp', host: '127.0.0.1', port: 2379, tls: false }],
     advertiseClientUrls: [],
     listenMetrics: [],
+    tls: undefined,
+    peerAuthorities: undefined,
     maxRequestBytes: 1572864,
     maxTxnOps: 128,
     maxConcurrentStreams: 10_000,
     grpcKeepaliveIntervalMs: 7_200_000,
     grpcKeepaliveTimeoutMs: 20_000,
+    grpcKeepaliveMinTimeMs: 5000,
+    grpcMaxConnectionIdleMs: 0,
+    grpcMaxConnectionAgeMs: 0,
+    grpcMaxConnectionAgeGraceMs: 30_000,
+    grpcTransport: 'plinth',
     storageBackend: 'sqlite',
     keyspace: 'default',
+    replicaLinks: true,
     valueCacheBytes: 268435456,
     quotaBytes: 2147483648,
     autoCompaction: undefined,
@@ -145,9 +153,9 @@ t.test('URLs', async (t) => {
   });
   t.match(
     configure({
-      typed: { 'listen-client-urls': 'https://127.0.0.1:1', 'advertise-client-urls': 'http://localhost,foo' },
+      typed: { 'listen-client-urls': 'tcp://127.0.0.1:1', 'advertise-client-urls': 'http://localhost,foo' },
     }).problems,
-    [/^--listen-client-urls: TLS is not supported yet/, /http:\/\/localhost$/, /foo$/],
+    [/^--listen-client-urls: URL scheme must be http, https, unix or unixs/, /http:\/\/localhost$/, /foo$/],
   );
   t.strictSame(configure({ typed: { 'listen-client-urls': '' } }).problems, ['--listen-client-urls: needs a URL']);
 });

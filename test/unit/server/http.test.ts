@@ -2,7 +2,7 @@ import t from 'tap';
 import { silentLogger } from '../../../src/observe/log.ts';
 import { Metrics } from '../../../src/observe/metrics.ts';
 import { type Health, httpRoutes } from '../../../src/server/http.ts';
-import type { HttpReply } from '../../../src/transport/http/server.ts';
+import type { HttpReply } from '../../../src/transport/http/routes.ts';
 
 const plain = { 'Content-Type': 'text/plain; charset=utf-8', 'X-Content-Type-Options': 'nosniff' };
 
@@ -13,7 +13,7 @@ interface Fixture {
 
 function start(health: Partial<Health> = {}): Fixture {
   const metrics = new Metrics({ etcdVersion: '3.7.3', plinthVersion: '0', backend: 'none' });
-  const whole: Health = { alarms: () => [], read: () => Promise.resolve(), ...health };
+  const whole: Health = { alarms: async () => [], read: () => Promise.resolve(), ...health };
   const routes = httpRoutes(whole, metrics, silentLogger);
   return {
     metrics,
@@ -69,11 +69,11 @@ t.test('/health', async (t) => {
 });
 
 t.test('/health with alarms', async (t) => {
-  const full = start({ alarms: () => ['NOSPACE'] });
+  const full = start({ alarms: async () => ['NOSPACE'] });
   t.match(await full.get('/health'), { status: 503, body: '{"health":"false","reason":"ALARM NOSPACE"}\n' });
   t.match(await full.get('/health?exclude=CORRUPT'), { status: 503 });
   t.match(await full.get('/health?exclude=NOSPACE'), { status: 200 });
-  const worse = start({ alarms: () => ['NOSPACE', 'CORRUPT'] });
+  const worse = start({ alarms: async () => ['NOSPACE', 'CORRUPT'] });
   t.match(await worse.get('/health?exclude=NOSPACE'), { status: 503, body: /ALARM CORRUPT/ });
   t.match(await worse.get('/health?exclude=NOSPACE&exclude=CORRUPT'), { status: 200 });
 });
@@ -103,7 +103,7 @@ t.test('/livez and /readyz', async (t) => {
 
 t.test('failed checks are always told', async (t) => {
   const { get, metrics } = start({
-    alarms: () => ['CORRUPT'],
+    alarms: async () => ['CORRUPT'],
     read: (serializable) => (serializable ? Promise.resolve() : Promise.reject(new Error('disk on fire'))),
   });
   t.strictSame(await get('/readyz'), {

@@ -5,7 +5,7 @@ import { Backends } from '../../../src/registry/backends.ts';
 import type { ServerConfig } from '../../../src/server/config.ts';
 import { printLog } from '../../../src/server/print-log.ts';
 
-const none = { committed() {}, troubled() {}, compacted() {}, warn() {} };
+const none = { committed() {}, troubled() {}, settled() {}, compacted() {}, warn() {} };
 
 function fail(error: unknown): never {
   throw error;

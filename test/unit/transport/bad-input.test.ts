@@ -3,11 +3,11 @@ import http2 from 'node:http2';
 import net from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import t from 'tap';
-import { MethodCounters } from '../../../src/observe/method-counters.ts';
-import { GrpcServer } from '../../../src/transport/grpc/server.ts';
+import { PlinthGrpcServer } from '../../../src/transport/grpc/server.ts';
 import { HttpServer } from '../../../src/transport/http/server.ts';
 import { Listener } from '../../../src/transport/listener.ts';
 import { Code, RpcError } from '../../../src/transport/rpc.ts';
+import { tightOptions } from './grpc-support.ts';
 
 const identity = (bytes: Buffer): Buffer => bytes;
 const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
@@ -16,7 +16,7 @@ const internalErrors: unknown[] = [];
 const onInternalError = (_path: string, error: unknown): void => {
   internalErrors.push(error);
 };
-const server = new GrpcServer(
+const server = new PlinthGrpcServer(
   new Map([
     ['/test.Echo/Echo', { kind: 'unary', handle: (request) => request }],
     [
@@ -29,20 +29,7 @@ const server = new GrpcServer(
       },
     ],
   ]),
-  {
-    receivedMessageBytesMax: 1000,
-    streamBufferedBytesMax: 1000,
-    connectionBufferedBytesMax: 1000,
-    concurrentStreamsMax: 1000,
-    streamWindowBytes: 100_000,
-    connectionWindowBytes: 100_000,
-    keepaliveIntervalMs: 7_200_000,
-    keepaliveTimeoutMs: 20_000,
-    cancelledCallsBurst: 1000,
-    cancelledCallsPerSecond: 33,
-    counters: () => new MethodCounters(),
-    onInternalError,
-  },
+  tightOptions(onInternalError),
 );
 const httpServer = new HttpServer(new Map([['/hello', () => ({ status: 200, body: 'hello' })]]), {
   headersTimeoutMs: 10_000,
@@ -56,7 +43,7 @@ const listener = new Listener({
   detectionTimeoutMs: 10_000,
   onError: (error) => internalErrors.push(error),
 });
-const address = await listener.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
+const address = await listener.listen({ kind: 'tcp', host: '127.0.0.1', port: 0, tls: false });
 const port = address.kind === 'tcp' ? address.port : 0;
 t.teardown(async () => {
   listener.close();

@@ -1,16 +1,30 @@
+import http2 from 'node:http2';
 import * as grpc from '@grpc/grpc-js';
 import type t from 'tap';
 import { MethodCounters } from '../../../src/observe/method-counters.ts';
-import { GrpcServer, type GrpcServerOptions } from '../../../src/transport/grpc/server.ts';
+import { PlinthGrpcServer } from '../../../src/transport/grpc/server.ts';
+import { GrpcJsServer } from '../../../src/transport/grpc-js/server.ts';
+import {
+  type GrpcServer,
+  type GrpcServerOptions,
+  type GrpcTransport,
+  grpcTransports,
+} from '../../../src/transport/grpc-server.ts';
 import { Listener } from '../../../src/transport/listener.ts';
 import { type Call, Code, type Method, RpcError, type ServerStream } from '../../../src/transport/rpc.ts';
+import { withoutOpenssl } from '../../support/certificates.ts';
+import { authority, serverIdentity } from './tls-support.ts';
 
 export const identity = (bytes: Buffer): Buffer => bytes;
 
 export interface Fixture {
   readonly server: GrpcServer;
   readonly client: grpc.Client;
+  /** `127.0.0.1:12345` */
   readonly url: string;
+  readonly credentials: grpc.ChannelCredentials;
+  /** A client that knows of HTTP/2 only. */
+  readonly connectHttp2: () => http2.ClientHttp2Session;
   readonly counters: Map<string, MethodCounters>;
   readonly internalErrors: unknown[];
   readonly unary: (
@@ -22,20 +36,66 @@ export interface Fixture {
   readonly bidi: (path: string, options?: grpc.CallOptions) => grpc.ClientDuplexStream<Buffer, Buffer>;
 }
 
+/** With room for very little. */
+export function tightOptions(onInternalError: GrpcServerOptions['onInternalError']): GrpcServerOptions {
+  return {
+    receivedMessageBytesMax: 1000,
+    streamBufferedBytesMax: 1000,
+    connectionBufferedBytesMax: 1000,
+    concurrentStreamsMax: 1000,
+    streamWindowBytes: 100_000,
+    connectionWindowBytes: 100_000,
+    keepaliveIntervalMs: 7_200_000,
+    keepaliveTimeoutMs: 20_000,
+    connectionIdleMsMax: 0,
+    connectionAgeMsMax: 0,
+    connectionAgeGraceMs: 0,
+    pingIntervalMsMin: 5000,
+    cancelledCallsBurst: 1000,
+    cancelledCallsPerSecond: 33,
+    counters: () => new MethodCounters(),
+    onInternalError,
+  };
+}
+
 export interface Answer {
   readonly code: number;
   readonly details: string;
   readonly message: Buffer | undefined;
 }
 
-export async function start(
+export type Start = (
   test: Tap,
   methods: Record<string, Method>,
-  options: Partial<GrpcServerOptions> = {},
+  options?: Partial<GrpcServerOptions>,
+) => Promise<Fixture>;
+
+export const startOn =
+  (transport: GrpcTransport, tls = false): Start =>
+  (test, methods, options = {}) =>
+    startServer(transport, tls, test, methods, options);
+
+/** What tests of gRPC run over: both transports, plain and with TLS. */
+export const ways: readonly { readonly name: string; readonly transport: GrpcTransport; readonly start: Start }[] =
+  grpcTransports.flatMap((transport) => [
+    { name: transport, transport, start: startOn(transport) },
+    ...(withoutOpenssl() ? [] : [{ name: `${transport}, TLS`, transport, start: startOn(transport, true) }]),
+  ]);
+
+/** For tests of what is above the transport. */
+export const start = startOn('plinth');
+
+async function startServer(
+  transport: GrpcTransport,
+  tls: boolean,
+  test: Tap,
+  methods: Record<string, Method>,
+  options: Partial<GrpcServerOptions>,
 ): Promise<Fixture> {
   const counters = new Map<string, MethodCounters>();
   const internalErrors: unknown[] = [];
-  const server = new GrpcServer(new Map(Object.entries(methods)), {
+  const Server = transport === 'plinth' ? PlinthGrpcServer : GrpcJsServer;
+  const server = new Server(new Map(Object.entries(methods)), {
     receivedMessageBytesMax: 1000,
     streamBufferedBytesMax: 64 * 1024,
     connectionBufferedBytesMax: 1024 * 1024,
@@ -44,6 +104,10 @@ export async function start(
     connectionWindowBytes: 4 * 1024 * 1024,
     keepaliveIntervalMs: 7_200_000,
     keepaliveTimeoutMs: 20_000,
+    connectionIdleMsMax: 0,
+    connectionAgeMsMax: 0,
+    connectionAgeGraceMs: 0,
+    pingIntervalMsMin: 5000,
     cancelledCallsBurst: 1000,
     cancelledCallsPerSecond: 33,
     counters: (path) => {
@@ -58,12 +122,22 @@ export async function start(
     grpc: (socket) => server.serve(socket),
     http: (socket) => socket.destroy(),
     detectionTimeoutMs: 60_000,
+    tls: tls
+      ? {
+          identity: serverIdentity(),
+          handshakeTimeoutMs: 60_000,
+          // A client may go while it greets.
+          onHandshakeFailed() {},
+        }
+      : undefined,
     onError: (error) => internalErrors.push(error),
   });
-  const address = await listener.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
+  const address = await listener.listen({ kind: 'tcp', host: '127.0.0.1', port: 0, tls });
   if (address.kind !== 'tcp') throw new Error('not a TCP address');
   const url = `127.0.0.1:${address.port}`;
-  const client = new grpc.Client(url, grpc.credentials.createInsecure(), {
+  const ca = tls ? authority() : undefined;
+  const credentials = ca ? grpc.credentials.createSsl(ca) : grpc.credentials.createInsecure();
+  const client = new grpc.Client(url, credentials, {
     'grpc.max_receive_message_length': -1,
     'grpc.enable_retries': 0,
   });
@@ -76,6 +150,8 @@ export async function start(
     server,
     client,
     url,
+    credentials,
+    connectHttp2: () => (ca ? http2.connect(`https://${url}`, { ca }) : http2.connect(`http://${url}`)),
     counters,
     internalErrors,
     unary: (path, request, callOptions = {}, metadata = new grpc.Metadata()) =>
@@ -116,8 +192,13 @@ export function statusOf(stream: grpc.ClientDuplexStream<Buffer, Buffer>): Promi
   return new Promise((resolve) => stream.on('status', resolve));
 }
 
+/** Fails with the condition's own text: a test that only hangs tells nothing. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+  const end = performance.now() + 60_000;
+  while (!condition()) {
+    if (performance.now() > end) throw new Error(`not within a minute: ${condition.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
 }
 
 /** A gate that a handler waits at until the test opens it. */

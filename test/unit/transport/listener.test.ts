@@ -1,87 +1,14 @@
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync } from 'node:fs';
 import http from 'node:http';
-import http2 from 'node:http2';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as grpc from '@grpc/grpc-js';
 import t from 'tap';
-import { MethodCounters } from '../../../src/observe/method-counters.ts';
-import { formatListenUrl, type ListenAddress, parseListenUrl } from '../../../src/transport/address.ts';
-import { GrpcServer } from '../../../src/transport/grpc/server.ts';
-import { type HttpHandler, HttpServer } from '../../../src/transport/http/server.ts';
-import { Listener } from '../../../src/transport/listener.ts';
-import { Code, RpcError } from '../../../src/transport/rpc.ts';
-
-const identity = (bytes: Buffer): Buffer => bytes;
-
-interface Fixture {
-  readonly listener: Listener;
-  readonly http: HttpServer;
-  readonly addresses: ListenAddress[];
-  readonly internalErrors: unknown[];
-}
-
-async function start(
-  test: Pick<typeof t, 'teardown'>,
-  urls: string[],
-  options: { detectionTimeoutMs?: number; headersTimeoutMs?: number } = {},
-): Promise<Fixture> {
-  const internalErrors: unknown[] = [];
-  const onInternalError = (_path: string, error: unknown): void => {
-    internalErrors.push(error);
-  };
-  const grpcServer = new GrpcServer(new Map([['/test.Echo/Echo', { kind: 'unary', handle: (request) => request }]]), {
-    receivedMessageBytesMax: 1000,
-    streamBufferedBytesMax: 1000,
-    connectionBufferedBytesMax: 1000,
-    concurrentStreamsMax: 1000,
-    streamWindowBytes: 100_000,
-    connectionWindowBytes: 100_000,
-    keepaliveIntervalMs: 7_200_000,
-    keepaliveTimeoutMs: 20_000,
-    cancelledCallsBurst: 1000,
-    cancelledCallsPerSecond: 33,
-    counters: () => new MethodCounters(),
-    onInternalError,
-  });
-  const httpServer = new HttpServer(
-    new Map<string, HttpHandler>([
-      ['/hello', ({ method, query }) => ({ status: 200, body: `${method} ${query.get('name')}\n` })],
-      [
-        '/broken',
-        () => {
-          throw new Error('secret');
-        },
-      ],
-    ]),
-    {
-      headersTimeoutMs: options.headersTimeoutMs ?? 10_000,
-      requestTimeoutMs: 30_000,
-      idleTimeoutMs: 60_000,
-      onInternalError,
-    },
-  );
-  const listener = new Listener({
-    grpc: (socket) => grpcServer.serve(socket),
-    http: (socket) => httpServer.serve(socket),
-    detectionTimeoutMs: options.detectionTimeoutMs ?? 60_000,
-    onError: (error) => internalErrors.push(error),
-  });
-  const addresses: ListenAddress[] = [];
-  for (const url of urls) addresses.push(await listener.listen(parseListenUrl(url)));
-  test.teardown(async () => {
-    listener.close();
-    await Promise.all([grpcServer.stop(new RpcError(Code.UNAVAILABLE, 'test over'), 0), httpServer.stop(0)]);
-  });
-  return { listener, http: httpServer, addresses, internalErrors };
-}
-
-function portOf(address: ListenAddress | undefined): number {
-  if (address?.kind !== 'tcp') throw new Error('not a TCP address');
-  return address.port;
-}
+import { formatListenUrl, parseListenUrl } from '../../../src/transport/address.ts';
+import { identity } from './grpc-support.ts';
+import { portOf, start } from './listener-support.ts';
 
 /** Sends bytes, optionally in pieces, and gives back all that comes until the end. */
 async function exchange(port: number, pieces: string[], end: boolean): Promise<string> {
@@ -192,15 +119,6 @@ t.test('HTTP answers as etcd does', async (t) => {
   t.match(internalErrors, [/secret/]);
 });
 
-t.test('HTTP/2 that is not gRPC is refused', async (t) => {
-  const { addresses } = await start(t, ['http://127.0.0.1:0']);
-  const session = http2.connect(`http://127.0.0.1:${portOf(addresses[0])}`);
-  const request = session.request({ ':path': '/hello' });
-  const headers = await new Promise((resolve) => request.once('response', resolve));
-  t.match(headers, { ':status': 415 });
-  session.destroy();
-});
-
 t.test('several URLs, a Unix socket among them', async (t) => {
   const directory = mkdtempSync(join(tmpdir(), 'plinth-listener-'));
   t.teardown(() => rmSync(directory, { recursive: true }));
@@ -257,21 +175,27 @@ t.test('stop: idle HTTP connections go at once, undecided ones too', async (t) =
 
 t.test('listen URLs', async (t) => {
   for (const [url, expected] of [
-    ['http://127.0.0.1:2379', { kind: 'tcp', host: '127.0.0.1', port: 2379 }],
-    ['http://localhost:2379', { kind: 'tcp', host: '127.0.0.1', port: 2379 }],
-    ['http://[::1]:80', { kind: 'tcp', host: '::1', port: 80 }],
-    ['http://0.0.0.0:80/', { kind: 'tcp', host: '0.0.0.0', port: 80 }],
-    ['unix:///run/plinth.sock', { kind: 'unix', path: '/run/plinth.sock' }],
-    ['unix://plinth.sock', { kind: 'unix', path: 'plinth.sock' }],
+    ['http://127.0.0.1:2379', { kind: 'tcp', host: '127.0.0.1', port: 2379, tls: false }],
+    ['http://localhost:2379', { kind: 'tcp', host: '127.0.0.1', port: 2379, tls: false }],
+    ['http://[::1]:80', { kind: 'tcp', host: '::1', port: 80, tls: false }],
+    ['http://0.0.0.0:80/', { kind: 'tcp', host: '0.0.0.0', port: 80, tls: false }],
+    ['unix:///run/plinth.sock', { kind: 'unix', path: '/run/plinth.sock', tls: false }],
+    ['unix://plinth.sock', { kind: 'unix', path: 'plinth.sock', tls: false }],
+    ['https://127.0.0.1:2379', { kind: 'tcp', host: '127.0.0.1', port: 2379, tls: true }],
+    ['HTTPS://localhost:443/', { kind: 'tcp', host: '127.0.0.1', port: 443, tls: true }],
+    ['unixs:///run/plinth.sock', { kind: 'unix', path: '/run/plinth.sock', tls: true }],
   ] as const) {
     t.strictSame(parseListenUrl(url), expected, url);
   }
-  t.equal(formatListenUrl({ kind: 'tcp', host: '::1', port: 80 }), 'http://[::1]:80');
-  t.equal(formatListenUrl({ kind: 'unix', path: '/a' }), 'unix:///a');
+  t.equal(formatListenUrl({ kind: 'tcp', host: '::1', port: 80, tls: false }), 'http://[::1]:80');
+  t.equal(formatListenUrl({ kind: 'tcp', host: '::1', port: 80, tls: true }), 'https://[::1]:80');
+  t.equal(formatListenUrl({ kind: 'unix', path: '/a', tls: false }), 'unix:///a');
+  t.equal(formatListenUrl({ kind: 'unix', path: '/a', tls: true }), 'unixs:///a');
   for (const [url, problem] of [
-    ['foo', /scheme must be http or unix: foo/],
-    ['https://127.0.0.1:1', /TLS is not supported yet/],
-    ['unixs:///x', /TLS is not supported yet/],
+    ['foo', /scheme must be http, https, unix or unixs: foo/],
+    ['tcp://127.0.0.1:1', /scheme must be/],
+    ['https://127.0.0.1', /"host:port"/],
+    ['unixs://', /no path/],
     ['http://127.0.0.1', /"host:port"/],
     ['http://etcd.example:2379', /expected an IP address or localhost/],
     ['http://127.0.0.1:2379/x', /must not have a path/],

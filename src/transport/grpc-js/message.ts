@@ -1,17 +1,10 @@
 /** Messages between rpc.ts and grpc-js. grpc-js copies a message once, behind its five-byte head: pieces go straight there. */
-import type { Message } from '../rpc.ts';
+import { byteLength, type Message } from '../rpc.ts';
 
 /** The two members that grpc-js uses of a serialized message. */
 interface Serialized {
   readonly byteLength: number;
   copy(target: Buffer, offset: number): void;
-}
-
-export function byteLength(message: Message): number {
-  if (message instanceof Uint8Array) return message.byteLength;
-  let total = 0;
-  for (const piece of message) total += piece.byteLength;
-  return total;
 }
 
 /** For grpc-js, which wants a Buffer but only asks for its length and has it copied. */

@@ -34,6 +34,7 @@ export class Backlog {
   readonly #bytesMax: number;
   readonly #onEmpty: () => void;
   #bytes = 0;
+  #starting = false;
   readonly #waiting = new Set<() => void>();
 
   constructor(bytesMax: number, onEmpty: () => void) {
@@ -41,10 +42,20 @@ export class Backlog {
     this.#onEmpty = onEmpty;
   }
 
+  /** The client does not keep up. */
+  get full(): boolean {
+    return this.#bytes >= this.#bytesMax;
+  }
+
   /** Calls `start` now if the client keeps up, else as soon as it has caught up. */
   admit(start: () => void): void {
-    if (this.#bytes < this.#bytesMax) start();
-    else this.#waiting.add(start);
+    if (this.full) this.#waiting.add(start);
+    else start();
+  }
+
+  /** Unsent reply bytes. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   add(bytes: number): void {
@@ -53,16 +64,28 @@ export class Backlog {
 
   remove(bytes: number): void {
     this.#bytes -= bytes;
-    for (const start of this.#waiting) {
-      if (this.#bytes >= this.#bytesMax) break;
-      this.#waiting.delete(start);
-      start();
+    // A call that answers at once removes what it added: that must not begin this anew, one call inside the other.
+    if (this.#starting) return;
+    this.#starting = true;
+    try {
+      for (const start of this.#waiting) {
+        if (this.full) break;
+        this.#waiting.delete(start);
+        start();
+      }
+    } finally {
+      this.#starting = false;
     }
   }
 
-  /** The call is over; if `start` still waits it never runs. */
-  leave(start: () => void): void {
+  /** If `start` still waits it never runs. */
+  forget(start: () => void): void {
     this.#waiting.delete(start);
+  }
+
+  /** The call is over. */
+  leave(start: () => void): void {
+    this.forget(start);
     if (--this.calls === 0) this.#onEmpty();
   }
 }
