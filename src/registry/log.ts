@@ -75,11 +75,13 @@ export interface Log {
   truncate(through: number): Promise<void>;
 
   /**
-   * Calls `wake` when somebody (perhaps this process) appended. A hint only: truth is `read`, a lost hint costs latency,
-   * never an event. Returns the function that ends it.
+   * Calls `wake` when somebody (perhaps this process) appended, with the slot if it is known. A hint only: truth is `read`, a lost
+   * hint costs latency, never an event. Returns the function that ends it.
    */
-  onAppend(wake: () => void): () => void;
+  onAppend(wake: Wake): () => void;
 }
+
+export type Wake = (slot?: number) => void;
 
 /** A failure of the database. `message` is for operators: no stack, no credentials, says what to check. */
 export class BackendError extends Error {

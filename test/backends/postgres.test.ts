@@ -1,11 +1,11 @@
 import t from 'tap';
 import { postgres } from '../../src/backends/postgres/backend.ts';
+import { isMissing } from '../support/demand.ts';
 import { newPostgresDatabase, startPostgres, withoutPostgres } from '../support/postgres.ts';
 import { contract } from './contract/suite.ts';
 
 const without = withoutPostgres();
-if (without) t.pass(without, { skip: without });
-else {
+if (!isMissing(t, without)) {
   const server = await startPostgres();
   t.teardown(() => server.close());
   contract(

@@ -1,6 +1,7 @@
 /** Storage in the memory of this process: for tests, and to try things. Nothing survives the process. */
 import type { Backend, Storage } from '../../registry/backend.ts';
 import { BackendError } from '../../registry/log.ts';
+import { MemoryDirectory } from './directory.ts';
 import { MemoryImage } from './image.ts';
 import { MemoryKeyspace } from './keyspace.ts';
 import { MemoryLog } from './log.ts';
@@ -26,6 +27,7 @@ export function memory(): Backend {
       return {
         log: new MemoryLog(opened),
         image: new MemoryImage(opened),
+        directory: new MemoryDirectory(opened),
         async close() {
           open = false;
         },

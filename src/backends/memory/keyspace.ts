@@ -1,5 +1,5 @@
 import type { ImageMark, ImageRow, NamedRecord } from '../../registry/image.ts';
-import type { Batch } from '../../registry/log.ts';
+import type { Batch, Wake } from '../../registry/log.ts';
 
 /** What is stored for one keyspace. Stored bytes are copies: neither a writer nor a reader can change them. */
 export class MemoryKeyspace {
@@ -11,7 +11,9 @@ export class MemoryKeyspace {
   mark: ImageMark = { slot: -1, revision: 0 };
   /** The number of the newest checkpoint: older ones are refused. */
   fence = 0;
-  readonly wakes = new Set<() => void>();
+  readonly members = new Map<string, { readonly data: Uint8Array; readonly atMs: number }>();
+  secret: Uint8Array | undefined;
+  readonly wakes = new Set<Wake>();
 
   /** -1: no slot yet. */
   newest(): number {

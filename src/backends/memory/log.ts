@@ -5,6 +5,7 @@ import {
   checkBatch,
   type Log,
   type ReadLimit,
+  type Wake,
 } from '../../registry/log.ts';
 import { copyOf, type MemoryKeyspace } from './keyspace.ts';
 
@@ -26,7 +27,7 @@ export class MemoryLog implements Log {
     if (taken) return taken.id === id ? 'appended' : 'conflict';
     if (keyspace.newest() !== after) return 'gone';
     keyspace.batches.push({ slot: after + 1, id, data: copyOf(data) });
-    for (const wake of keyspace.wakes) queueMicrotask(wake);
+    for (const wake of keyspace.wakes) queueMicrotask(() => wake(after + 1));
     return 'appended';
   }
 
@@ -59,10 +60,10 @@ export class MemoryLog implements Log {
     keyspace.batches = keyspace.after(through);
   }
 
-  onAppend(wake: () => void): () => void {
+  onAppend(wake: Wake): () => void {
     const { wakes } = this.#keyspace();
     // A function of our own: the same `wake` may be given twice, and each has its own end.
-    const own = () => wake();
+    const own: Wake = (slot) => wake(slot);
     wakes.add(own);
     return () => wakes.delete(own);
   }

@@ -2,6 +2,7 @@
 import type { Backend, BuildContext, Storage } from '../../registry/backend.ts';
 import type { Options } from '../../registry/flag.ts';
 import { Connections } from './connections.ts';
+import { PostgresDirectory } from './directory.ts';
 import { Hints } from './hints.ts';
 import { PostgresImage } from './image.ts';
 import { PostgresLog } from './log.ts';
@@ -30,6 +31,7 @@ async function build(options: Options, { keyspace, warn }: BuildContext): Promis
   return {
     log: new PostgresLog(connections, hints, keyspace),
     image,
+    directory: new PostgresDirectory(connections, keyspace),
     close() {
       closing ??= Promise.all([hints.close(), image.close(), connections.close()]).then(() => {});
       return closing;

@@ -2,6 +2,7 @@
  * LISTEN and NOTIFY, on a connection of its own: hints that somebody appended. Nothing depends on them but latency, so
  * nothing waits for them, and no error of theirs is anybody's.
  */
+import type { Wake } from '../../registry/log.ts';
 import type { Client, Connections } from './connections.ts';
 import { codeOf, isOfServer } from './failure.ts';
 
@@ -14,10 +15,11 @@ export class Hints {
   readonly #connections: Connections;
   readonly #keyspace: string;
   readonly #warn: (message: string) => void;
-  readonly #wakes = new Set<() => void>();
+  readonly #wakes = new Set<Wake>();
   #client: Client | undefined;
   #sending = false;
-  #pending = false;
+  /** The newest slot that the others are to be told of. */
+  #pending: number | undefined;
   #pauseMs = 0;
   #timer: NodeJS.Timeout | undefined;
   #connecting: Promise<void> | undefined;
@@ -42,9 +44,13 @@ export class Hints {
       client.on('end', () => this.#lost());
       client.on('notification', ({ payload, processId }) => {
         // What this process appended it has told already.
-        if (payload === this.#keyspace && processId !== processIdOf(client)) this.#wake();
+        if (processId === processIdOf(client)) return;
+        const [, slot, keyspace] = /^(\d{1,15}) (.*)$/s.exec(payload ?? '') ?? [];
+        if (keyspace === this.#keyspace) this.#wake(Number(slot));
       });
       await client.query(`LISTEN ${channel}`);
+      // A hint need not outlive a crash. Without this each costs the database a flush of its own, beside that of the append.
+      await client.query('SET synchronous_commit = off').catch(() => {});
       if (this.#closed) return await this.#connections.end(client);
       this.#client = client;
       this.#pauseMs = 0;
@@ -73,33 +79,34 @@ export class Hints {
     this.#timer.unref();
   }
 
-  #wake(): void {
-    for (const wake of this.#wakes) queueMicrotask(wake);
+  #wake(slot?: number): void {
+    for (const wake of this.#wakes) queueMicrotask(() => wake(slot));
   }
 
   /** Tells this process at once, and the others by one notification at a time, however many appends there are. */
-  appended(): void {
-    this.#wake();
-    this.#pending = true;
+  appended(slot: number): void {
+    this.#wake(slot);
+    this.#pending = slot;
     void this.#send();
   }
 
   async #send(): Promise<void> {
     if (this.#sending) return;
     this.#sending = true;
-    while (this.#pending && this.#client) {
-      this.#pending = false;
+    while (this.#pending !== undefined && this.#client) {
+      const hint = `${this.#pending} ${this.#keyspace}`;
+      this.#pending = undefined;
       // Without a connection, or where it breaks, the hint is lost.
       const client = this.#client;
-      await client.query('SELECT pg_notify($1, $2)', [channel, this.#keyspace]).catch(async (error: unknown) => {
+      await client.query('SELECT pg_notify($1, $2)', [channel, hint]).catch(async (error: unknown) => {
         if (!isOfServer(error)) await this.#connections.end(client);
       });
     }
     this.#sending = false;
   }
 
-  listen(wake: () => void): () => void {
-    const own = () => wake();
+  listen(wake: Wake): () => void {
+    const own: Wake = (slot) => wake(slot);
     this.#wakes.add(own);
     return () => this.#wakes.delete(own);
   }

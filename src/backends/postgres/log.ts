@@ -5,6 +5,7 @@ import {
   checkBatch,
   type Log,
   type ReadLimit,
+  type Wake,
 } from '../../registry/log.ts';
 import type { Connections } from './connections.ts';
 import type { Hints } from './hints.ts';
@@ -80,7 +81,7 @@ export class PostgresLog implements Log {
       if (!rows[0]) return 'gone';
       return rows[0].id === id ? 'appended' : 'conflict';
     });
-    if (outcome === 'appended') this.#hints.appended();
+    if (outcome === 'appended') this.#hints.appended(after + 1);
     return outcome;
   }
 
@@ -119,7 +120,7 @@ export class PostgresLog implements Log {
     }
   }
 
-  onAppend(wake: () => void): () => void {
+  onAppend(wake: Wake): () => void {
     return this.#hints.listen(wake);
   }
 }

@@ -45,6 +45,15 @@ const tables = [
     revision BIGINT NOT NULL,
     fence BIGINT NOT NULL
   )`,
+  // The replicas of a keyspace, and when each last said that it lives.
+  `CREATE TABLE IF NOT EXISTS plinth_member (
+    keyspace TEXT NOT NULL,
+    id TEXT NOT NULL,
+    data BYTEA NOT NULL,
+    seen TIMESTAMPTZ NOT NULL,
+    PRIMARY KEY (keyspace, id)
+  )`,
+  `CREATE TABLE IF NOT EXISTS plinth_secret (keyspace TEXT PRIMARY KEY, secret BYTEA NOT NULL)`,
   `CREATE TABLE IF NOT EXISTS plinth_schema_version (one INTEGER PRIMARY KEY, version INTEGER NOT NULL)`,
 ];
 

@@ -106,12 +106,12 @@ export async function append(t: Test, database: NewDatabase): Promise<void> {
 
   t.test('an append is told to who waits for it', async (t) => {
     const storage = await (await database(t)).open();
-    const woken = new Promise<void>((resolve) => t.teardown(storage.log.onAppend(resolve)));
+    const woken = new Promise<number | undefined>((resolve) => t.teardown(storage.log.onAppend(resolve)));
     const end = storage.log.onAppend(() => t.fail('was ended before'));
     end();
     end();
     await fill(storage, 0, 0);
-    await woken;
+    t.equal((await woken) ?? 0, 0, 'the slot, if it is known');
     t.same(await readAll(storage, -1), filled(0, 0));
   });
 }

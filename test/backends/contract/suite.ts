@@ -1,5 +1,5 @@
 /**
- * The storage contract (src/registry/log.ts, image.ts) as a test. A backend's own test calls it with a factory and adds
+ * The storage contract (src/registry/log.ts, image.ts, directory.ts) as a test. A backend's own test calls it with a factory and adds
  * nothing.
  */
 import t from 'tap';
@@ -8,6 +8,7 @@ import { allBytes } from './bytes.ts';
 import { checkpoints } from './checkpoint.ts';
 import { crash } from './crash.ts';
 import { type Factory, newDatabase, type Supports } from './database.ts';
+import { directory } from './directory.ts';
 import { lifetime } from './lifetime.ts';
 import { read } from './read.ts';
 import { scans } from './scan.ts';
@@ -18,7 +19,7 @@ const timeoutMs = 300_000;
 
 export function contract(factory: Factory, supports: Supports): void {
   t.setTimeout(timeoutMs);
-  const topics = { append, read, truncate, checkpoints, scans, allBytes, lifetime };
+  const topics = { append, read, truncate, checkpoints, scans, allBytes, lifetime, directory };
   for (const [name, topic] of Object.entries(topics)) {
     t.test(name, async (t) => {
       await topic(t, (t) => newDatabase(t, factory), supports);
