@@ -1,7 +1,7 @@
 /**
- * The Cluster service of a cluster with one member: this one. Reading is true; a change gets the answer of a one-member etcd
- * where that is a refusal, and "not capable" where etcd would change its membership, since plinth has none to change: replicas
- * come and go by serving the same database.
+ * The Cluster service: its members are the replicas that live now. Reading is true; a change gets etcd's answer where that is a
+ * refusal, and "not capable" where etcd would change its membership, since plinth has none to change: replicas come and go by
+ * serving the same database.
  */
 import type { Store } from '../mvcc/store.ts';
 import { etcdserverpb as pb } from '../proto/generated/etcd.js';
@@ -11,19 +11,19 @@ import { decodeWith } from './codec/decode.ts';
 import { type ErrorName, rpcError } from './errors.ts';
 import { headerMessage } from './header.ts';
 import { unary } from './method.ts';
-import type { ServiceOptions } from './options.ts';
+import type { Member, ServiceOptions } from './options.ts';
 
 export function memberListMethod(store: Store, options: ServiceOptions): UnaryMethod {
-  return unary((bytes) => {
+  return unary(async (bytes) => {
     decodeWith(pb.MemberListRequest, bytes);
-    const member = {
-      ID: long(store.memberId),
-      name: options.memberName,
+    const members = (await options.members()).map(({ id, name, clientUrls }) => ({
+      ID: long(id),
+      name,
       peerURLs: [...options.peerUrls],
-      clientURLs: [...options.clientUrls],
-    };
+      clientURLs: [...clientUrls],
+    }));
     // The Cluster service of etcd leaves the revision out of its headers.
-    return pb.MemberListResponse.encode({ header: headerMessage(store), members: [member] }).finish();
+    return pb.MemberListResponse.encode({ header: headerMessage(store), members }).finish();
   });
 }
 
@@ -34,27 +34,36 @@ export function memberAddMethod(options: ServiceOptions): UnaryMethod {
   });
 }
 
-export function memberRemoveMethod(store: Store): UnaryMethod {
-  return refusing(pb.MemberRemoveRequest, ({ ID }) =>
-    unsigned(ID) === store.memberId ? 'MemberNotEnoughStarted' : 'MemberNotFound',
+export function memberRemoveMethod(options: ServiceOptions): UnaryMethod {
+  return refusing(pb.MemberRemoveRequest, async ({ ID }) => {
+    const members = await options.members();
+    if (!isMember(members, unsigned(ID))) return 'MemberNotFound';
+    return members.length === 1 ? 'MemberNotEnoughStarted' : 'NotCapable';
+  });
+}
+
+export function memberUpdateMethod(options: ServiceOptions): UnaryMethod {
+  return refusing(pb.MemberUpdateRequest, async ({ ID }) =>
+    isMember(await options.members(), unsigned(ID)) ? 'NotCapable' : 'MemberNotFound',
   );
 }
 
-export function memberUpdateMethod(store: Store): UnaryMethod {
-  return refusing(pb.MemberUpdateRequest, ({ ID }) =>
-    unsigned(ID) === store.memberId ? 'NotCapable' : 'MemberNotFound',
+export function memberPromoteMethod(options: ServiceOptions): UnaryMethod {
+  return refusing(pb.MemberPromoteRequest, async ({ ID }) =>
+    isMember(await options.members(), unsigned(ID)) ? 'MemberNotLearner' : 'MemberNotFound',
   );
 }
 
-export function memberPromoteMethod(store: Store): UnaryMethod {
-  return refusing(pb.MemberPromoteRequest, ({ ID }) =>
-    unsigned(ID) === store.memberId ? 'MemberNotLearner' : 'MemberNotFound',
-  );
+export function isMember(members: readonly Member[], id: bigint): boolean {
+  return members.some((member) => member.id === id);
 }
 
-function refusing<T>(type: { decode(bytes: Uint8Array): T }, reason: (request: T) => ErrorName): UnaryMethod {
-  return unary((bytes) => {
-    throw rpcError(reason(decodeWith(type, bytes)));
+function refusing<T>(
+  type: { decode(bytes: Uint8Array): T },
+  reason: (request: T) => ErrorName | Promise<ErrorName>,
+): UnaryMethod {
+  return unary(async (bytes) => {
+    throw rpcError(await reason(decodeWith(type, bytes)));
   });
 }
 

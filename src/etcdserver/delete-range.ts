@@ -10,11 +10,11 @@ import { checkDeleteRange, checkRequestBytes } from './validate.ts';
 
 export function deleteRangeMethod(store: Store, { requestBytesMax }: ServiceOptions): UnaryMethod {
   const header = headerField(store);
-  return unary(async (bytes) => {
+  return unary((bytes) => {
     const request = decodeDeleteRangeRequest(bytes);
     checkDeleteRange(request);
     checkRequestBytes(bytes.length, requestBytesMax);
     checkNotCorrupt(store);
-    return encodeDeleteRangeResponse(header, await store.deleteRange(request));
+    return store.deleteRange(request).then((result) => encodeDeleteRangeResponse(header, result));
   });
 }

@@ -4,6 +4,7 @@ import type { Store } from '../mvcc/store.ts';
 import { etcdserverpb as pb } from '../proto/generated/etcd.js';
 import { long, safeNumber, unsigned } from '../proto/int64.ts';
 import type { UnaryMethod } from '../transport/rpc.ts';
+import { isMember } from './cluster.ts';
 import { decodeWith } from './codec/decode.ts';
 import { rpcError } from './errors.ts';
 import { headerMessage, raftTerm } from './header.ts';
@@ -22,8 +23,7 @@ export function statusMethod(store: Store, options: ServiceOptions): UnaryMethod
       dbSizeInUse: inUse,
       // -1: switched off, as etcd says it.
       dbSizeQuota: options.quotaBytes === 0 ? -1 : options.quotaBytes,
-      // A replica that answers needs no other: to a client it is the leader.
-      leader: long(store.memberId),
+      leader: long(options.leader()),
       raftTerm,
       raftIndex: store.slot,
       raftAppliedIndex: store.slot,
@@ -106,10 +106,12 @@ export function hashKvMethod(store: Store): UnaryMethod {
   });
 }
 
-export function moveLeaderMethod(store: Store): UnaryMethod {
-  return unary((bytes) => {
-    const { targetID } = decodeWith(pb.MoveLeaderRequest, bytes);
-    if (unsigned(targetID) !== store.memberId) throw rpcError('BadLeaderTransferee');
+/** Who writes is a matter of load here: nobody is made leader, and to name the one that writes is a success as in etcd. */
+export function moveLeaderMethod(options: ServiceOptions): UnaryMethod {
+  return unary(async (bytes) => {
+    const target = unsigned(decodeWith(pb.MoveLeaderRequest, bytes).targetID);
+    if (!isMember(await options.members(), target)) throw rpcError('BadLeaderTransferee');
+    if (target !== options.leader()) throw rpcError('NotCapable');
     return pb.MoveLeaderResponse.encode({}).finish();
   });
 }

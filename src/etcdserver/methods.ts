@@ -63,10 +63,10 @@ export function methods(store: Store, options: ServiceOptions): Methods {
     },
     'etcdserverpb.Cluster': {
       MemberAdd: memberAddMethod(options),
-      MemberRemove: memberRemoveMethod(store),
-      MemberUpdate: memberUpdateMethod(store),
+      MemberRemove: memberRemoveMethod(options),
+      MemberUpdate: memberUpdateMethod(options),
       MemberList: memberListMethod(store, options),
-      MemberPromote: memberPromoteMethod(store),
+      MemberPromote: memberPromoteMethod(options),
     },
     'etcdserverpb.Maintenance': {
       Alarm: alarmMethod(store),
@@ -74,7 +74,7 @@ export function methods(store: Store, options: ServiceOptions): Methods {
       Defragment: defragmentMethod(store),
       Hash: hashMethod(store),
       HashKV: hashKvMethod(store),
-      MoveLeader: moveLeaderMethod(store),
+      MoveLeader: moveLeaderMethod(options),
       Downgrade: downgradeMethod(store),
     },
     'etcdserverpb.Auth': authMethods(store),

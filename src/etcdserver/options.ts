@@ -1,9 +1,17 @@
+/** One server that serves this keyspace. */
+export interface Member {
+  readonly id: bigint;
+  readonly name: string;
+  /** Where clients can reach it: they replace their endpoints by these. */
+  readonly clientUrls: readonly string[];
+}
+
 /** What the services have to know beyond the store. */
 export interface ServiceOptions {
-  /** --name */
-  readonly memberName: string;
-  /** Where clients can reach this member: they replace their endpoints by these. */
-  readonly clientUrls: readonly string[];
+  /** The live ones, this one among them. */
+  members(): Promise<readonly Member[]>;
+  /** The member that writes now. */
+  leader(): bigint;
   /** For MemberList only. Empty: there are no peers that talk etcd's peer protocol. */
   readonly peerUrls: readonly string[];
   /** --max-txn-ops */

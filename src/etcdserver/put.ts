@@ -10,11 +10,11 @@ import { checkPut, checkRequestBytes } from './validate.ts';
 
 export function putMethod(store: Store, { requestBytesMax }: ServiceOptions): UnaryMethod {
   const header = headerField(store);
-  return unary(async (bytes) => {
+  return unary((bytes) => {
     const request = decodePutRequest(bytes);
     checkPut(request);
     checkRequestBytes(bytes.length, requestBytesMax);
     checkNotCorrupt(store);
-    return encodePutResponse(header, await store.put(request));
+    return store.put(request).then((result) => encodePutResponse(header, result));
   });
 }

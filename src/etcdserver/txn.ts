@@ -11,13 +11,13 @@ import { checkRequestBytes, checkTxn } from './validate.ts';
 
 export function txnMethod(store: Store, { requestBytesMax, txnOpsMax }: ServiceOptions): UnaryMethod {
   const header = headerField(store);
-  return unary(async (bytes) => {
+  return unary((bytes) => {
     const request = decodeTxnRequest(bytes);
     checkTxn(request, txnOpsMax);
     if (!isReadOnly(request)) {
       checkRequestBytes(bytes.length, requestBytesMax);
       checkNotCorrupt(store);
     }
-    return encodeTxnResponse(header, await store.txn(request));
+    return store.txn(request).then((result) => encodeTxnResponse(header, result));
   });
 }

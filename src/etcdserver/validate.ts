@@ -12,13 +12,13 @@ import {
 import { varintSize } from '../proto/wire.ts';
 import { checkNoKeyIsWrittenTwice } from './txn-keys.ts';
 
-const sortOrders = new Set<number>(Object.values(SortOrder));
-const sortTargets = new Set<number>(Object.values(SortTarget));
-
 export function checkRange({ key, sortOrder, sortTarget }: RangeRequest): void {
   if (key === '') throw new StoreError('EmptyKey');
-  if (!sortOrders.has(sortOrder) || !sortTargets.has(sortTarget)) throw new StoreError('InvalidSortOption');
+  if (!isSortOrder(sortOrder) || !isSortTarget(sortTarget)) throw new StoreError('InvalidSortOption');
 }
+
+const isSortOrder = (number: number): boolean => number >= SortOrder.NONE && number <= SortOrder.DESCEND;
+const isSortTarget = (number: number): boolean => number >= SortTarget.KEY && number <= SortTarget.VALUE;
 
 export function checkPut({ key, value, lease, ignoreValue, ignoreLease }: PutRequest): void {
   if (key === '') throw new StoreError('EmptyKey');

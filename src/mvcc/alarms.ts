@@ -1,8 +1,8 @@
 /** Alarms, and the quota that raises NOSPACE. An alarm is a record of the log, so every replica obeys it. */
 import type { StorageSize } from '../registry/image.ts';
 import { BackendError } from '../registry/log.ts';
-import type { Committer } from './committer.ts';
 import { StoreError } from './errors.ts';
+import type { Forwarder } from './forwarder.ts';
 import type { Replica } from './replica.ts';
 
 export const AlarmType = { NOSPACE: 1, CORRUPT: 2 } as const;
@@ -14,11 +14,10 @@ export interface Alarm {
 
 /** How old the known size may be before a write asks for it anew. */
 const sizeMaxAgeMs = 1000;
-const alarmRecordBytes = 16;
 
 export class Alarms {
   readonly #replica: Replica;
-  readonly #committer: Committer;
+  readonly #forwarder: Forwarder;
   readonly #memberId: bigint;
   /** 0: no quota. */
   readonly #quotaBytes: number;
@@ -29,9 +28,9 @@ export class Alarms {
   /** Bytes proposed since the size was measured. */
   #added = 0;
 
-  constructor(replica: Replica, committer: Committer, memberId: bigint, quotaBytes: number, now: () => number) {
+  constructor(replica: Replica, forwarder: Forwarder, memberId: bigint, quotaBytes: number, now: () => number) {
     this.#replica = replica;
-    this.#committer = committer;
+    this.#forwarder = forwarder;
     this.#memberId = memberId;
     this.#quotaBytes = quotaBytes;
     this.#now = now;
@@ -50,11 +49,7 @@ export class Alarms {
   }
 
   async #set(memberId: bigint, alarm: number, active: boolean): Promise<void> {
-    await this.#committer.propose(alarmRecordBytes, (draft) => {
-      if (draft.state.alarms.has(`${memberId}/${alarm}`) !== active) {
-        draft.record({ kind: 'alarm', memberId, alarm, active });
-      }
-    });
+    await this.#forwarder.execute({ kind: 'alarm', memberId, alarm, active });
   }
 
   /** Measures the storage, at most once at a time. */

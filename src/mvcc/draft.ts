@@ -22,6 +22,22 @@ export class NeedValues extends Error {
   }
 }
 
+/** Who asked for a request that was forwarded: noted in the log with what it changed. */
+export interface Origin {
+  readonly replica: bigint;
+  readonly sequence: number;
+}
+
+export interface DraftOptions {
+  /** Values loaded for this batch. */
+  readonly pinned?: Map<Version, Buffer>;
+  /**
+   * The draft starts from the keys as they were at this revision (not compacted), to find out once more what a request that
+   * has succeeded then was answered. Nothing can be made of such a draft.
+   */
+  readonly asOf?: number;
+}
+
 export class Draft {
   readonly state: State;
   readonly baseSlot: number;
@@ -34,21 +50,23 @@ export class Draft {
   /** Values loaded for this batch: they cannot be dropped before it is done. */
   readonly pinned: Map<Version, Buffer>;
   readonly #stateRevision: number;
+  readonly #past: boolean;
   #revision: number;
   #compactedRevision: number;
-  /** Changes of the request under way; its revision exists if there are any. */
+  /** Changes of the request under way; its revision exists if there are any. None between requests. */
   #changes: Change[] = [];
-  /** How to take back what the request under way did to the maps. */
+  /** How to take back what the request under way did to leases. None between requests. */
   #undo: (() => void)[] = [];
 
-  constructor(state: State, capacity: number, pinned = new Map<Version, Buffer>()) {
+  constructor(state: State, capacity: number, { pinned = new Map(), asOf }: DraftOptions = {}) {
     this.state = state;
     this.pinned = pinned;
     this.baseSlot = state.slot;
-    this.#stateRevision = state.revision;
-    this.#revision = state.revision;
+    this.#past = asOf !== undefined;
+    this.#stateRevision = asOf ?? state.revision;
+    this.#revision = this.#stateRevision;
     this.#compactedRevision = state.compactedRevision;
-    this.#writer = new BatchWriter(state.revision, capacity);
+    this.#writer = new BatchWriter(this.#stateRevision, capacity);
   }
 
   /** The revision that the request under way started from. */
@@ -75,28 +93,41 @@ export class Draft {
 
   /**
    * Evaluates one request. If it throws, the draft is as it was before. Throws RequestTooLarge if the batch would pass
-   * `bytesMax`.
+   * `bytesMax`. `origin` is noted if the request changes anything.
    */
-  attempt<T>(run: (draft: Draft) => T, bytesMax = Number.POSITIVE_INFINITY): T {
+  attempt<T>(run: (draft: Draft) => T, bytesMax = Number.POSITIVE_INFINITY, origin?: Origin): T {
     const length = this.#writer.length;
     const records = this.#records.length;
     const compactedRevision = this.#compactedRevision;
-    this.#changes = [];
-    this.#undo = [];
     try {
+      if (origin !== undefined) this.record({ kind: 'forwarded', ...origin });
       const result = run(this);
+      if (origin !== undefined && this.#changes.length === 0 && this.#records.length === records + 1) {
+        this.#writer.resetTo(length);
+        this.#records.length = records;
+      }
       if (this.#writer.length >= bytesMax) throw new StoreError('RequestTooLarge');
       this.#endRevision();
       return result;
     } catch (error) {
-      for (const undo of this.#undo.reverse()) undo();
+      this.#takeBack();
       this.#writer.resetTo(length);
       this.#records.length = records;
       this.#compactedRevision = compactedRevision;
       throw error;
     } finally {
-      this.#changes = [];
+      if (this.#undo.length > 0) this.#undo = [];
     }
+  }
+
+  #takeBack(): void {
+    for (const { key } of this.#changes) {
+      const versions = this.#overlay.get(key) as Version[];
+      versions.pop();
+      if (versions.length === 0) this.#overlay.delete(key);
+    }
+    this.#changes = [];
+    for (const undo of this.#undo.reverse()) undo();
   }
 
   #endRevision(): void {
@@ -105,6 +136,7 @@ export class Draft {
     this.#revision++;
     const record: RevisionRecord = { kind: 'revision', revision: this.#revision, changes: this.#changes };
     this.#records.push(record);
+    this.#changes = [];
   }
 
   /** The batch, ready for the log, and the same as the state will apply it. */
@@ -118,7 +150,8 @@ export class Draft {
 
   /** The version of a key that is current now, perhaps a deletion. */
   latest(key: Key): Version | undefined {
-    return this.#overlay.get(key)?.at(-1) ?? this.state.index.get(key)?.latest;
+    const entry = this.state.index.get(key);
+    return this.#overlay.get(key)?.at(-1) ?? (this.#past ? entry?.at(this.#stateRevision) : entry?.latest);
   }
 
   /** As `latest`, but undefined for a deleted key. */
@@ -129,7 +162,7 @@ export class Draft {
 
   #at(key: Key, revision: number): Version | undefined {
     const own = this.#overlay.get(key)?.findLast((version) => version.modRevision <= revision);
-    return own ?? this.state.index.get(key)?.at(Math.min(revision, this.state.revision));
+    return own ?? this.state.index.get(key)?.at(Math.min(revision, this.#stateRevision));
   }
 
   /** What a range at `revision` selects, including what this batch did so far. */
@@ -144,7 +177,7 @@ export class Draft {
     for (const key of this.#overlay.keys()) {
       if (key >= range.key && (to === undefined || key < to)) own.push(key);
     }
-    const committed = Math.min(revision, this.state.revision);
+    const committed = Math.min(revision, this.#stateRevision);
     const latest = committed === this.state.revision;
     const selector = new Selector(
       this.state.index,
@@ -222,16 +255,13 @@ export class Draft {
     const version = this.#writer.change(head, value);
     this.#changes.push({ key: head.key, version });
     const versions = this.#overlay.get(head.key);
-    if (versions === undefined) {
-      this.#overlay.set(head.key, [version]);
-      this.#undo.push(() => this.#overlay.delete(head.key));
-    } else {
-      versions.push(version);
-      this.#undo.push(() => versions.pop());
-    }
+    if (versions === undefined) this.#overlay.set(head.key, [version]);
+    else versions.push(version);
   }
 
   hasLease(id: bigint): boolean {
+    // In the past it was there, or the request would not have succeeded.
+    if (this.#past) return true;
     return this.#leases.has(id) ? this.#leases.get(id) !== undefined : this.state.leases.get(id) !== undefined;
   }
 

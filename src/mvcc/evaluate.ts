@@ -123,6 +123,9 @@ function runPath(draft: Draft, path: Path): TxnResult {
 
 /** Every key of the range must satisfy the compare. What is missing compares as zero, but never by VALUE. */
 function holds(draft: Draft, compare: Compare): boolean {
+  if (compare.rangeEnd === '' && compare.target !== CompareTarget.VALUE) {
+    return satisfies(compare, draft.live(compare.key), noBytes);
+  }
   const items = itemsOf(draft.select(compare, draft.revision, 0, false));
   const byValue = compare.target === CompareTarget.VALUE;
   if (items.length === 0) return !byValue && satisfies(compare, undefined, noBytes);
@@ -187,5 +190,5 @@ export function putBytes(request: RequestOp): number {
   return Math.max(cost(request.success), cost(request.failure));
 }
 
-/** etcd's estimate of what a key costs beside key and value. */
-const putOverheadBytes = 256;
+/** What a batch has beside key and value: the other fields of the KeyValue, at most, and the record around it. */
+const putOverheadBytes = 64;

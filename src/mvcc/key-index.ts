@@ -100,15 +100,15 @@ export class KeyIndex {
     return this.#entries.get(key);
   }
 
-  /** Adds the newest version of a key. */
-  add(key: Key, version: Version): void {
+  /** Adds the newest version of a key; returns the one that was the newest before. */
+  add(key: Key, version: Version): Version | undefined {
     this.#versions++;
     const entry = this.#entries.get(key);
     if (entry === undefined) {
       const created = new KeyEntry(key, version);
       this.#entries.set(key, created);
       this.#tree.insert(created);
-      return;
+      return undefined;
     }
     const before = entry.latest;
     if (version.modRevision < before.modRevision) {
@@ -118,6 +118,7 @@ export class KeyIndex {
     else entry.older.push(before);
     entry.latest = version;
     if (before.version > 0 !== version.version > 0) this.#tree.adjustLive(key, version.version > 0 ? 1 : -1);
+    return before;
   }
 
   /** Live keys in [from, to) now; `to` undefined: to the end. */

@@ -21,6 +21,11 @@ export class Lease {
   }
 }
 
+/** One renewal in the log per third of the TTL is enough: every replica allows that much more time (see lessor.ts). */
+export function needsRenewal(lease: Lease, nowMs: number): boolean {
+  return nowMs - lease.recordedAtMs >= (lease.ttlSeconds * 1000) / 3;
+}
+
 export class Leases {
   readonly #leases = new Map<bigint, Lease>();
   /** No lease expires before this: spares the search. */

@@ -7,9 +7,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Alarms } from './alarms.ts';
 import type { Committer } from './committer.ts';
-import type { Draft } from './draft.ts';
 import { StoreError } from './errors.ts';
-import type { Lease } from './leases.ts';
+import type { Forwarder } from './forwarder.ts';
+import { type Lease, needsRenewal } from './leases.ts';
 import type { Replica } from './replica.ts';
 import type { Key } from './requests.ts';
 
@@ -17,12 +17,15 @@ import type { Key } from './requests.ts';
 export const minTtlSeconds = 2;
 export const maxTtlSeconds = 9_000_000_000;
 const expiryScanMs = 500;
+/** Where another replica writes already, expired leases are left to it for so long: all of them at once would only contend. */
+const othersFirstMs = 1000;
 /** etcd revokes at most 1000 leases a second. */
 const expiredPerScan = 500;
 
 export class Lessor {
   readonly #replica: Replica;
   readonly #committer: Committer;
+  readonly #forwarder: Forwarder;
   readonly #now: () => number;
   readonly #checkSpace: Alarms['checkSpace'];
   readonly #scan: NodeJS.Timeout;
@@ -30,9 +33,16 @@ export class Lessor {
   /** Since the start of this process. */
   readonly counts = { granted: 0, revoked: 0, renewed: 0 };
 
-  constructor(replica: Replica, committer: Committer, now: () => number, checkSpace: Alarms['checkSpace']) {
+  constructor(
+    replica: Replica,
+    committer: Committer,
+    forwarder: Forwarder,
+    now: () => number,
+    checkSpace: Alarms['checkSpace'],
+  ) {
     this.#replica = replica;
     this.#committer = committer;
+    this.#forwarder = forwarder;
     this.#now = now;
     this.#checkSpace = checkSpace;
     this.#scan = setInterval(() => this.#expire(), expiryScanMs);
@@ -49,18 +59,22 @@ export class Lessor {
     const doubt = this.#checkSpace(leaseSpaceBytes);
     if (doubt !== undefined) await doubt;
     const granted = Math.max(ttlSeconds, minTtlSeconds);
-    const result = await this.#committer.propose(leaseRecordBytes, (draft: Draft) => {
-      const chosen = id === 0n ? newLeaseId((candidate) => draft.hasLease(candidate)) : id;
-      draft.grantLease(chosen, granted);
-      return { id: chosen, ttlSeconds: granted };
-    });
-    this.counts.granted++;
-    return result;
+    for (;;) {
+      const chosen = id === 0n ? newLeaseId() : id;
+      try {
+        await this.#forwarder.execute({ kind: 'leaseGrant', id: chosen, ttlSeconds: granted });
+        this.counts.granted++;
+        return { id: chosen, ttlSeconds: granted };
+      } catch (error) {
+        const taken = error instanceof StoreError && error.reason === 'LeaseExists';
+        if (id !== 0n || !taken) throw error;
+      }
+    }
   }
 
   /** Deletes the keys of the lease as well, in one revision. Rejects with LeaseNotFound. */
   async revoke(id: bigint): Promise<void> {
-    await this.#committer.propose(leaseRecordBytes, (draft) => draft.revokeLease(id));
+    await this.#forwarder.execute({ kind: 'leaseRevoke', id });
     this.counts.revoked++;
   }
 
@@ -69,13 +83,7 @@ export class Lessor {
     const lease = this.#alive(id);
     if (lease === undefined) return 0;
     if (this.#needsRecord(lease)) {
-      await this.#committer.propose(leaseRecordBytes, (draft) => {
-        // Another keep-alive may have brought the record meanwhile.
-        const known = draft.state.leases.get(id);
-        if (draft.hasLease(id) && known !== undefined && this.#needsRecord(known)) {
-          draft.record({ kind: 'leaseKeepAlive', id });
-        }
-      });
+      await this.#forwarder.execute({ kind: 'leaseKeepAlive', id });
       if (this.#alive(id) === undefined) return 0;
     }
     lease.expiresAtMs = this.#now() + lease.ttlSeconds * 1000;
@@ -95,8 +103,7 @@ export class Lessor {
   }
 
   #needsRecord(lease: Lease): boolean {
-    const { exclusive } = this.#replica.storage.log;
-    return !exclusive && this.#now() - lease.recordedAtMs >= (lease.ttlSeconds * 1000) / 3;
+    return !this.#replica.storage.log.exclusive && needsRenewal(lease, this.#now());
   }
 
   ids(): bigint[] {
@@ -109,8 +116,8 @@ export class Lessor {
   }
 
   /** A renewal may be a third of a TTL older in the log than it was for the client (see above). */
-  #isOver(lease: Lease): boolean {
-    return lease.expiresAtMs + this.#slackMs(lease) <= this.#now();
+  #isOver(lease: Lease, patienceMs = 0): boolean {
+    return lease.expiresAtMs + this.#slackMs(lease) + patienceMs <= this.#now();
   }
 
   #slackMs(lease: Lease): number {
@@ -118,7 +125,8 @@ export class Lessor {
   }
 
   #expire(): void {
-    const isOver = (lease: Lease) => this.#isOver(lease) && !this.#revoking.has(lease.id);
+    const patienceMs = this.#forwarder.leavesToOthers() ? othersFirstMs : 0;
+    const isOver = (lease: Lease) => this.#isOver(lease, patienceMs) && !this.#revoking.has(lease.id);
     for (const lease of this.#replica.state.leases.expired(this.#now(), isOver, expiredPerScan)) {
       this.#revoking.add(lease.id);
       void this.#revokeExpired(lease.id);
@@ -134,7 +142,7 @@ export class Lessor {
       });
       this.counts.revoked++;
     } catch {
-      // The database is out of reach: the next scan tries again. It expires late, never early.
+      // The database is out of reach, or another replica is faster: the next scan tries again. It expires late, never early.
     } finally {
       this.#revoking.delete(id);
     }
@@ -147,9 +155,9 @@ const leaseRecordBytes = 32;
 const leaseSpaceBytes = 64;
 
 /** A random positive number of 63 bits, as etcd's. */
-function newLeaseId(taken: (id: bigint) => boolean): bigint {
+function newLeaseId(): bigint {
   for (;;) {
     const id = randomBytes(8).readBigUInt64BE() >> 1n;
-    if (id !== 0n && !taken(id)) return id;
+    if (id !== 0n) return id;
   }
 }

@@ -62,17 +62,14 @@ function takeFromBatch(state: State, data: Uint8Array, wanted: readonly Change[]
   }
   // A batch of which little is wanted would only crowd others out of the cache.
   const whole = wantedBytes * 2 >= bytes.length;
-  if (whole) state.cache.add(segment);
   for (const { item, offset, length } of places) {
     const { version } = item;
     const value = bytes.subarray(offset, offset + length);
     found.set(version, value);
-    if (whole) {
-      version.segment = segment;
-      version.offset = offset;
-      version.length = length;
-    } else state.cache.put(version, value);
+    if (whole) state.cache.move(version, segment, offset, length);
+    else state.cache.put(version, value);
   }
+  if (whole) state.cache.add(segment);
 }
 
 async function takeFromImage(

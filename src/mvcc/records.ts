@@ -38,7 +38,11 @@ export type LogRecord =
   /** The lease only: the keys it takes along are a revision of the same batch. */
   | { readonly kind: 'leaseRevoke'; readonly id: bigint }
   | { readonly kind: 'compact'; readonly revision: number }
-  | { readonly kind: 'alarm'; readonly memberId: bigint; readonly alarm: number; readonly active: boolean };
+  | { readonly kind: 'alarm'; readonly memberId: bigint; readonly alarm: number; readonly active: boolean }
+  /** From here on only what a replica forwards in this epoch is executed (see forwarder.ts). */
+  | { readonly kind: 'epoch'; readonly replica: bigint; readonly epoch: number }
+  /** What follows was asked for by this replica, under this number. */
+  | { readonly kind: 'forwarded'; readonly replica: bigint; readonly sequence: number };
 
 const format = 1;
 const Kind = {
@@ -49,6 +53,8 @@ const Kind = {
   leaseRevoke: 5,
   compact: 6,
   alarm: 7,
+  epoch: 8,
+  forwarded: 9,
 } as const;
 
 /** Writes one batch. What was written can be taken back to a mark, so that a refused request leaves no trace. */
@@ -135,6 +141,14 @@ export class BatchWriter {
         this.#length = buffer.writeBigUInt64BE(record.memberId, this.#length);
         buffer[this.#length++] = record.alarm;
         buffer[this.#length++] = record.active ? 1 : 0;
+        break;
+      case 'epoch':
+        this.#length = buffer.writeBigUInt64BE(record.replica, this.#length);
+        this.#length = writeVarint(buffer, this.#length, record.epoch);
+        break;
+      case 'forwarded':
+        this.#length = buffer.writeBigUInt64BE(record.replica, this.#length);
+        this.#length = writeVarint(buffer, this.#length, record.sequence);
     }
   }
 
@@ -203,6 +217,12 @@ export function decodeBatch(data: Uint8Array): DecodedBatch {
           alarm: reader.byte(),
           active: reader.byte() === 1,
         });
+        break;
+      case Kind.epoch:
+        records.push({ kind: 'epoch', replica: BigInt.asUintN(64, reader.int64()), epoch: reader.varint() });
+        break;
+      case Kind.forwarded:
+        records.push({ kind: 'forwarded', replica: BigInt.asUintN(64, reader.int64()), sequence: reader.varint() });
         break;
       default:
         throw new UnknownRecord(`record of kind ${kind}, which this version does not know`);

@@ -8,7 +8,14 @@ import type { ReadLimit } from '../registry/log.ts';
 import { Version } from './key-index.ts';
 import { keyOf } from './key-value.ts';
 import { loadKeyValues } from './loader.ts';
-import { BatchWriter, type Change, type DecodedBatch, decodeBatch, type RevisionRecord } from './records.ts';
+import {
+  BatchWriter,
+  type Change,
+  type DecodedBatch,
+  decodeBatch,
+  type LogRecord,
+  type RevisionRecord,
+} from './records.ts';
 import { firstRevision, State } from './state.ts';
 import { notLoaded, ValueCache } from './values.ts';
 
@@ -30,6 +37,14 @@ export class Replica {
   imageRevision = 0;
   /** Called after each batch with its revisions, and with `rebuilt` when the state was replaced by a newer one. */
   onApplied: (revisions: readonly RevisionRecord[], rebuilt: boolean) => void = () => {};
+  /** Called before `onApplied` for each batch. */
+  onRecords: (records: readonly LogRecord[]) => void = () => {};
+  /** The replica that filled the newest slot, as far as this one knows, and when that was learned here. A hint. */
+  lastWriter: { readonly replicaId: string; readonly atMs: number } = { replicaId: '', atMs: Number.NEGATIVE_INFINITY };
+  /** When another replica than before filled the newest slot. */
+  writerChangedAtMs = Number.NEGATIVE_INFINITY;
+  /** When everything that the log had was last known to be applied here; for operators. */
+  currentAtMs = Number.NEGATIVE_INFINITY;
   /** The barrier that is reading now, and the one that waits for it. */
   #reading: Promise<void> | undefined;
   #waiting: Promise<void> | undefined;
@@ -51,9 +66,26 @@ export class Replica {
   }
 
   /** Applies a batch unless that slot was applied already (by the tail, while our own append was on its way back). */
-  apply(slot: number, batch: DecodedBatch): void {
+  apply(slot: number, id: string, batch: DecodedBatch): void {
     if (slot <= this.#state.slot) return;
-    this.onApplied(this.#state.apply(slot, batch, this.#options.now()), false);
+    const now = this.#options.now();
+    const revisions = this.#state.apply(slot, batch, now);
+    // Who only begins an epoch, or the keyspace, does not take over the writing.
+    if (batch.records.some(({ kind }) => kind !== 'epoch' && kind !== 'genesis')) {
+      const replicaId = writerOf(id);
+      const before = this.lastWriter.replicaId;
+      if (before !== '' && before !== replicaId) this.writerChangedAtMs = now;
+      this.lastWriter = { replicaId, atMs: now };
+    }
+    this.onRecords(batch.records);
+    this.onApplied(revisions, false);
+  }
+
+  /** Applies a batch that another replica committed, if it is the next one. False: there is a gap before it. */
+  applyPushed(slot: number, id: string, data: Uint8Array): boolean {
+    if (slot > this.#state.slot + 1) return false;
+    if (slot === this.#state.slot + 1) this.apply(slot, id, decodeBatch(data));
+    return true;
   }
 
   /**
@@ -83,22 +115,29 @@ export class Replica {
     const { log } = this.storage;
     const limit: ReadLimit = { batches: tailBatches, bytes: 2 * log.batchBytesMax };
     for (;;) {
+      const startedAtMs = this.#options.now();
       const batches = await log.read(this.#state.slot, limit);
-      if (batches.length === 0) return;
+      if (batches.length === 0) {
+        this.currentAtMs = startedAtMs;
+        return;
+      }
       let bytes = 0;
       let complete = batches.length < limit.batches;
-      for (const { slot, data } of batches) {
+      for (const { slot, id, data } of batches) {
         if (slot > this.#state.slot + 1) {
           await this.#rebuild();
           complete = false;
           break;
         }
-        this.apply(slot, decodeBatch(data));
+        this.apply(slot, id, decodeBatch(data));
         bytes += data.byteLength;
       }
       // An answer that no limit can have cut has everything that was there when the read began. Reading on until nothing is
       // left might never end while others write.
-      if (complete && bytes <= limit.bytes - log.batchBytesMax) return;
+      if (complete && bytes <= limit.bytes - log.batchBytesMax) {
+        this.currentAtMs = startedAtMs;
+        return;
+      }
     }
   }
 
@@ -138,6 +177,11 @@ export class Replica {
 
 const resolved = Promise.resolve();
 
+/** Batch ids are `<replica id>-<number>`; genesis has one of its own. */
+function writerOf(batchId: string): string {
+  return batchId.slice(0, batchId.lastIndexOf('-'));
+}
+
 /** Whether a range at the compacted revision or a later one can select this version, or a watch tell of it. */
 function isReadable(state: State, { key, version }: Change): boolean {
   const { compactedRevision } = state;
@@ -161,6 +205,7 @@ export function saveState(state: State): { name: string; data: Uint8Array } {
   for (const { memberId, alarm } of state.alarms.values()) {
     writer.record({ kind: 'alarm', memberId, alarm, active: true });
   }
+  for (const [replica, epoch] of state.epochs.entries()) writer.record({ kind: 'epoch', replica, epoch });
   return { name: stateRecord, data: writer.seal() };
 }
 

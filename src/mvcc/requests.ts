@@ -1,5 +1,7 @@
 /** What the store is asked and what it answers, free of protobuf and gRPC. Field meanings are those of etcd's kv.proto. */
 
+import type { Framed } from './framed.ts';
+
 /**
  * A key as a binary string: one char (code 0 to 255) per byte, so that string order is byte order. Made by
  * `buffer.toString('latin1')`, turned back by `Buffer.from(key, 'latin1')`. Short, hashable and quick to compare.
@@ -33,22 +35,25 @@ export interface RangeRequest extends KeyRange {
   readonly maxCreateRevision: number;
 }
 
-/** Every option as it is when a client does not set it. */
-export const rangeDefaults = {
-  kind: 'range',
-  rangeEnd: '',
-  limit: 0,
-  revision: 0,
-  sortOrder: SortOrder.NONE,
-  sortTarget: SortTarget.KEY,
-  serializable: false,
-  keysOnly: false,
-  countOnly: false,
-  minModRevision: 0,
-  maxModRevision: 0,
-  minCreateRevision: 0,
-  maxCreateRevision: 0,
-} as const satisfies Omit<RangeRequest, 'key'>;
+/** Every option as it is when a client does not set it. All ranges are made here, so that they have one shape, which V8 reads fast. */
+export function newRange(key: Key): RangeRequest {
+  return {
+    kind: 'range',
+    key,
+    rangeEnd: '',
+    limit: 0,
+    revision: 0,
+    sortOrder: SortOrder.NONE,
+    sortTarget: SortTarget.KEY,
+    serializable: false,
+    keysOnly: false,
+    countOnly: false,
+    minModRevision: 0,
+    maxModRevision: 0,
+    minCreateRevision: 0,
+    maxCreateRevision: 0,
+  };
+}
 
 export interface PutRequest {
   readonly kind: 'put';
@@ -93,6 +98,8 @@ export type EncodedKeyValue = Uint8Array;
 
 export interface RangeResult {
   readonly kind: 'range';
+  /** `kvs` in the bytes of the response, if they are there. */
+  readonly framed?: Framed | undefined;
   /** For the header: the store's current revision (inside a txn: the revision that this op saw). */
   readonly revision: number;
   readonly kvs: readonly EncodedKeyValue[];

@@ -2,6 +2,7 @@
  * The state machine: everything that follows from the log up to one slot. Every replica that applied the same slots has the
  * same State; nothing but `apply` changes it (compaction only drops what can no longer be read).
  */
+import { Epochs } from './epochs.ts';
 import { KeyIndex } from './key-index.ts';
 import { Leases } from './leases.ts';
 import type { DecodedBatch, LogRecord, RevisionRecord } from './records.ts';
@@ -16,6 +17,7 @@ export class State {
   readonly leases = new Leases();
   /** Active alarms by `${memberId}/${alarm}`. */
   readonly alarms = new Map<string, { readonly memberId: bigint; readonly alarm: number }>();
+  readonly epochs = new Epochs();
   readonly slots: SlotIndex;
   readonly cache: ValueCache;
   clusterId: bigint | undefined;
@@ -63,9 +65,10 @@ export class State {
       throw new Error(`revision ${record.revision} applied after revision ${this.revision}`);
     }
     for (const { key, version } of record.changes) {
-      const before = this.index.get(key)?.latest.lease ?? 0n;
-      this.index.add(key, version);
-      if (before !== version.lease) this.leases.move(key, before, version.lease);
+      const before = this.index.add(key, version);
+      this.cache.supersede(before, version);
+      const lease = before?.lease ?? 0n;
+      if (lease !== version.lease) this.leases.move(key, lease, version.lease);
       if (version.deleted) this.applied.deletes++;
       else this.applied.puts++;
     }
@@ -94,7 +97,14 @@ export class State {
         const name = `${memberId}/${alarm}`;
         if (record.active) this.alarms.set(name, { memberId, alarm });
         else this.alarms.delete(name);
+        break;
       }
+      case 'epoch':
+        this.epochs.begin(record.replica, record.epoch);
+        break;
+      case 'forwarded':
+        // Of interest to who asked only: see Replica.apply.
+        break;
     }
   }
 }

@@ -11,11 +11,14 @@ import type { StorageSize } from '../registry/image.ts';
 import { BackendError } from '../registry/log.ts';
 import { Alarms } from './alarms.ts';
 import { type AutoCompaction, startAutoCompaction } from './auto-compaction.ts';
+import type { ResultOf } from './commands.ts';
 import { Committer } from './committer.ts';
 import { Compactor } from './compactor.ts';
 import { Draft, NeedValues } from './draft.ts';
 import { StoreError, StoreUnavailable } from './errors.ts';
-import { evaluateDeleteRange, evaluatePut, evaluateTxn, isReadOnly, isSerializable, putBytes } from './evaluate.ts';
+import { evaluateTxn, isReadOnly, isSerializable, putBytes } from './evaluate.ts';
+import { Forwarder } from './forwarder.ts';
+import { type Framed, framed, framedKeysMin, unframed } from './framed.ts';
 import { hashKeyValues } from './hash.ts';
 import type { Version } from './key-index.ts';
 import { decodeKeyValue } from './key-value.ts';
@@ -35,9 +38,11 @@ import type {
   TxnResult,
 } from './requests.ts';
 import { type Selection, Selector } from './selection.ts';
+import { TailFollower } from './tail.ts';
 import { WatchHub } from './watch-hub.ts';
 
 export interface StoreOptions {
+  /** What the member id is made of: the same in the same cluster is the same member. */
   readonly memberName: string;
   /** 0: none. */
   readonly quotaBytes: number;
@@ -52,22 +57,22 @@ export interface StoreOptions {
 export interface StoreObserver {
   committed(requests: number, bytes: number, milliseconds: number): void;
   troubled(kind: string, message: string): void;
+  settled(outcome: string): void;
   compacted(revision: number, rows: number, milliseconds: number): void;
   warn(message: string): void;
 }
 
 /** A range that visits more keys than this gives other requests a turn in between. */
 const keysPerTurn = 10_000;
-/** How often a replica of a shared log looks for what it was not told of. */
-const tailPollMs = 75;
-const requestOverheadBytes = 64;
-
 const now = () => performance.now();
 
 export class Store {
   readonly clusterId: bigint;
   readonly memberId: bigint;
+  /** Identifies this process among the replicas: 16 hexadecimal digits. */
+  readonly replicaId = randomBytes(8).toString('hex');
   readonly leases: Lessor;
+  readonly forwarder: Forwarder;
   readonly alarms: Alarms;
   readonly hub: WatchHub;
   readonly #replica: Replica;
@@ -95,14 +100,18 @@ export class Store {
     this.clusterId = clusterId;
     this.memberId = memberIdOf(clusterId, options.memberName);
     const { observer, fatal } = options;
+    const { replicaId } = this;
     this.#committer = new Committer(replica, {
-      replicaId: randomBytes(8).toString('hex'),
+      replicaId,
       now,
       fatal,
       observer,
+      committed: (slot, id, data) => this.forwarder.peers.push(slot, id, data),
+      yields: () => this.forwarder.yields(),
     });
-    this.alarms = new Alarms(replica, this.#committer, this.memberId, options.quotaBytes, now);
-    this.leases = new Lessor(replica, this.#committer, now, (bytes) => this.alarms.checkSpace(bytes));
+    this.forwarder = new Forwarder(replica, this.#committer, { replicaId, now });
+    this.alarms = new Alarms(replica, this.forwarder, this.memberId, options.quotaBytes, now);
+    this.leases = new Lessor(replica, this.#committer, this.forwarder, now, (bytes) => this.alarms.checkSpace(bytes));
     this.hub = new WatchHub(replica, fatal);
     this.#compactor = new Compactor(replica, observer, now, fatal);
     replica.onApplied = (revisions, rebuilt) => this.#applied(revisions, rebuilt);
@@ -126,6 +135,16 @@ export class Store {
     return this.#replica.state.slot;
   }
 
+  /** The replica that filled the newest slot, as far as this one knows; '' at first. */
+  get lastWriter(): string {
+    return this.#replica.lastWriter.replicaId;
+  }
+
+  /** Milliseconds since the log was last known to have nothing that is not applied here; 0: it is this process's alone. */
+  get staleMs(): number {
+    return this.#replica.storage.log.exclusive ? 0 : now() - this.#replica.currentAtMs;
+  }
+
   /** Counts for metrics. */
   get counts() {
     const { index, applied, leases, cache } = this.#replica.state;
@@ -139,12 +158,15 @@ export class Store {
       cachedBytes: cache.bytes,
       watchers: this.hub.watchers,
       slowWatchers: this.hub.slowWatchers,
+      ...this.forwarder.counts,
     };
   }
 
   #applied(revisions: readonly RevisionRecord[], rebuilt: boolean): void {
-    if (rebuilt) this.hub.rebuilt();
-    else this.hub.applied(revisions);
+    if (rebuilt) {
+      this.hub.rebuilt();
+      this.forwarder.rebuilt();
+    } else this.hub.applied(revisions);
     this.#compactor.noticed();
   }
 
@@ -159,22 +181,24 @@ export class Store {
   }
 
   #followTail(): void {
-    let reachable = true;
-    const look = async () => {
-      try {
-        await this.#replica.catchUp();
-        reachable = true;
-      } catch (error) {
-        if (!(error instanceof BackendError)) this.#options.fatal(error);
-        // Once, not at every look.
-        else if (reachable) this.#options.observer.warn(`cannot follow the log: ${error.message}`);
-        reachable = false;
-      }
-    };
-    const poll = setInterval(() => void look(), tailPollMs);
-    poll.unref();
-    const endHints = this.#replica.storage.log.onAppend(() => void look());
-    this.#stops.push(() => clearInterval(poll), endHints);
+    const tail = new TailFollower(this.#replica, {
+      pushed: () => this.forwarder.leavesToOthers(),
+      warn: (message) => this.#options.observer.warn(message),
+      fatal: this.#options.fatal,
+    });
+    this.#stops.push(() => tail.stop());
+  }
+
+  /** A batch that another replica has committed. */
+  pushed(slot: number, id: string, data: Uint8Array): void {
+    try {
+      if (this.#replica.applyPushed(slot, id, data)) return;
+    } catch (error) {
+      this.#options.fatal(error);
+      return;
+    }
+    // Something is missing before it: it is all in the log. A failure is found by the poll as well, and told there.
+    this.#replica.catchUp().catch(() => {});
   }
 
   /** Returns when everything that was committed before the call is applied here. */
@@ -246,6 +270,10 @@ export class Store {
     const { cache } = this.#replica.state;
     const more = limit > 0 && versions.length > limit;
     const length = more ? limit : versions.length;
+    if (length >= framedKeysMin) {
+      const found = framed(cache, versions, length);
+      return found && new FramedRange(found, revision, more, count);
+    }
     const kvs: EncodedKeyValue[] = [];
     for (let i = 0; i < length; i++) {
       const bytes = cache.get(versions[i] as Version);
@@ -267,25 +295,28 @@ export class Store {
     throw new Error('a value that is not compacted is missing');
   }
 
-  async put(request: PutRequest): Promise<PutResult> {
-    const bytes = putBytes(request);
-    const doubt = this.alarms.checkSpace(bytes);
-    if (doubt !== undefined) await doubt;
-    return await this.#committer.propose(bytes, (draft) => evaluatePut(draft, request));
+  put(request: PutRequest): Promise<PutResult> {
+    return this.#write(request);
   }
 
-  async deleteRange(request: DeleteRangeRequest): Promise<DeleteRangeResult> {
-    return await this.#committer.propose(requestOverheadBytes + request.key.length, (draft) =>
-      evaluateDeleteRange(draft, request),
-    );
+  deleteRange(request: DeleteRangeRequest): Promise<DeleteRangeResult> {
+    return this.forwarder.execute(request);
   }
 
-  async txn(request: TxnRequest): Promise<TxnResult> {
-    if (isReadOnly(request)) return await this.#readOnlyTxn(request);
+  txn(request: TxnRequest): Promise<TxnResult> {
+    return isReadOnly(request) ? this.#readOnlyTxn(request) : this.#write(request);
+  }
+
+  /** Adds no promise of its own: it is the way of every write. */
+  #write<C extends PutRequest | TxnRequest>(request: C): Promise<ResultOf<C>> {
     const bytes = putBytes(request);
-    const doubt = bytes > 0 ? this.alarms.checkSpace(bytes) : undefined;
-    if (doubt !== undefined) await doubt;
-    return await this.#committer.propose(bytes + requestOverheadBytes, (draft) => evaluateTxn(draft, request));
+    try {
+      const doubt = bytes > 0 ? this.alarms.checkSpace(bytes) : undefined;
+      if (doubt !== undefined) return doubt.then(() => this.forwarder.execute(request));
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    return this.forwarder.execute(request);
   }
 
   /** Needs no slot in the log, only a view that is current. */
@@ -294,7 +325,7 @@ export class Store {
     const pinned = new Map<Version, Buffer>();
     for (;;) {
       const { state } = this.#replica;
-      const draft = new Draft(state, 0, pinned);
+      const draft = new Draft(state, 0, { pinned });
       try {
         return draft.attempt(() => evaluateTxn(draft, request));
       } catch (error) {
@@ -308,11 +339,7 @@ export class Store {
 
   /** Rejects with Compacted or FutureRevision. `physical`: returns only when the space is free. */
   async compact(revision: number, physical: boolean): Promise<void> {
-    await this.#committer.propose(requestOverheadBytes, (draft) => {
-      if (revision <= draft.compactedRevision) throw new StoreError('Compacted');
-      if (revision > draft.baseRevision) throw new StoreError('FutureRevision');
-      draft.compact(revision);
-    });
+    await this.forwarder.execute({ kind: 'compact', revision });
     if (physical) await this.#compactor.finished(revision);
   }
 
@@ -353,10 +380,31 @@ export class Store {
   /** Commits what is queued, ends the background work. The storage stays open: it belongs to the caller. */
   async close(): Promise<void> {
     for (const stop of this.#stops) stop();
+    this.forwarder.close();
     this.leases.close();
     this.hub.close();
     await this.#committer.close();
     await this.#compactor.close();
+  }
+}
+
+/** The KeyValues one by one are made only for who asks for them. */
+class FramedRange implements RangeResult {
+  readonly kind = 'range';
+  readonly framed: Framed;
+  readonly revision: number;
+  readonly more: boolean;
+  readonly count: number;
+
+  constructor(framed: Framed, revision: number, more: boolean, count: number) {
+    this.framed = framed;
+    this.revision = revision;
+    this.more = more;
+    this.count = count;
+  }
+
+  get kvs(): EncodedKeyValue[] {
+    return unframed(this.framed);
   }
 }
 

@@ -133,7 +133,9 @@ export class WatchHub {
   applied(revisions: readonly RevisionRecord[]): void {
     const first = revisions[0]?.revision;
     if (first === undefined) return;
-    this.#sync.remember(revisions);
+    // A watcher that comes later finds what it missed in the log.
+    if (this.#watchers > 0) this.#sync.remember(revisions);
+    else this.#sync.forget();
     if (this.#groups.size > 0) {
       for (const [group, changes] of this.#touched(revisions)) this.#deliver(group, changes, first);
     }

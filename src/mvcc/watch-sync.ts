@@ -78,7 +78,7 @@ export class WatchSync {
   }
 
   forget(): void {
-    this.#recent = [];
+    if (this.#recent.length > 0) this.#recent = [];
     this.#recentChanges = 0;
   }
 

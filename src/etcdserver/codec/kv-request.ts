@@ -7,10 +7,10 @@ import {
   type Compare,
   CompareTarget,
   type DeleteRangeRequest,
+  newRange,
   type PutRequest,
   type RangeRequest,
   type RequestOp,
-  rangeDefaults,
   type TxnRequest,
 } from '../../mvcc/requests.ts';
 import { Reader } from '../../proto/wire.ts';
@@ -64,7 +64,7 @@ export function decodeCompactionRequest(data: Uint8Array): { revision: number; p
 }
 
 function emptyRange(): Mutable<RangeRequest> {
-  return { ...rangeDefaults, key: '' };
+  return newRange('');
 }
 
 function readRange(reader: Reader, into: Mutable<RangeRequest>): void {

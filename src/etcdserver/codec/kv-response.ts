@@ -4,12 +4,23 @@
  */
 import type { DeleteRangeResult, OpResult, PutResult, RangeResult, TxnResult } from '../../mvcc/requests.ts';
 import { lengthDelimitedSize, varintSize, Writer } from '../../proto/wire.ts';
+import type { Message } from '../../transport/rpc.ts';
 import { emptyHeader, type HeaderField, revisionHeader } from '../header.ts';
 
-export function encodeRangeResponse(header: HeaderField, result: RangeResult): Buffer {
+export function encodeRangeResponse(header: HeaderField, result: RangeResult): Message {
+  if (result.framed !== undefined) return encodeFramedRange(header, result, result.framed.pieces);
   const to = new Writer(rangeSize(header, result));
   writeRange(to, header, result);
   return to.finish();
+}
+
+/** What comes before and after the KeyValues, with the bytes in which they are already. */
+function encodeFramedRange(header: HeaderField, result: RangeResult, pieces: readonly Uint8Array[]): Message {
+  const before = new Writer(header.size(result.revision));
+  header.write(before, result.revision);
+  const after = new Writer(rangeTailSize(result));
+  writeRangeTail(after, result);
+  return [before.finish(), ...pieces, after.finish()];
 }
 
 /** RangeStreamResponse with one piece of a range. `last` is undefined for all pieces but the last one. */

@@ -7,8 +7,8 @@ import { Store } from '../../../src/mvcc/store.ts';
 import { type Call, type Message, RpcError, type ServerStream } from '../../../src/transport/rpc.ts';
 
 export const options: ServiceOptions = {
-  memberName: 'm',
-  clientUrls: ['http://here:2379'],
+  members: async () => [],
+  leader: () => 0n,
   peerUrls: ['http://here:2380'],
   txnOpsMax: 128,
   requestBytesMax: 4096,
@@ -31,11 +31,11 @@ export class Service {
   static async open(t: Test): Promise<Service> {
     const storage = await memory().build(new Map(), { dataDir: '', keyspace: 'test', warn() {} });
     const store = await Store.open(storage, {
-      memberName: options.memberName,
+      memberName: 'm',
       quotaBytes: 0,
       valueCacheBytes: 1 << 20,
       autoCompaction: undefined,
-      observer: { committed() {}, troubled() {}, compacted() {}, warn() {} },
+      observer: { committed() {}, troubled() {}, settled() {}, compacted() {}, warn() {} },
       fatal(error) {
         throw error;
       },
@@ -49,7 +49,8 @@ export class Service {
 
   private constructor(store: Store) {
     this.store = store;
-    this.#methods = methods(store, options);
+    const self = { id: store.memberId, name: 'm', clientUrls: ['http://here:2379'] };
+    this.#methods = methods(store, { ...options, members: async () => [self], leader: () => self.id });
   }
 
   async call<In, Out>(path: string, [request, response]: Types<In, Out>, message: In): Promise<Out> {
@@ -78,7 +79,16 @@ export class Service {
 }
 
 function callOf(path: string, signal = new AbortController().signal): Call {
-  return { path, peer: 'test', metadata: () => undefined, deadlineMs: undefined, signal };
+  return {
+    path,
+    peer: 'test',
+    metadata: () => undefined,
+    allMetadata: () => [],
+    addInitialMetadata: () => {},
+    addTrailingMetadata: () => {},
+    deadlineMs: undefined,
+    signal,
+  };
 }
 
 function whole(message: Message): Uint8Array {

@@ -8,7 +8,7 @@ import { decodeBatch } from '../../../src/mvcc/records.ts';
 import type { Replica } from '../../../src/mvcc/replica.ts';
 import { type AppendOutcome, BackendError, batchBytesMaxLeast } from '../../../src/registry/log.ts';
 import { type Clock, openReplica } from './replica.ts';
-import { openStorage, type TestStorage, until } from './storage.ts';
+import { gate, openStorage, type TestStorage, turns, until } from './storage.ts';
 
 interface Fixture {
   readonly storage: TestStorage;
@@ -103,6 +103,72 @@ t.test('nothing is visible before the log has it', async (t) => {
   await f.committer.propose(100, put('a', '1'));
   t.strictSame(seen, [1, undefined]);
   t.equal(f.replica.state.revision, 2);
+});
+
+t.test('after a slow append the next batch waits for those who were just answered, but not for long', async (t) => {
+  const f = await fixture(t);
+  const inAppend = gate();
+  const answer = gate();
+  f.storage.on.log.append = async (call, after, id, data) => {
+    inAppend.open();
+    await answer.passed;
+    f.clock.now += 16;
+    return await call(after, id, data);
+  };
+  const first = f.committer.propose(100, put('a', '1'));
+  await inAppend.passed;
+  const second = f.committer.propose(100, put('b', '1'));
+  answer.open();
+  await first;
+  await turns();
+  t.equal(f.replica.state.slot, 1, 'b waits for the client of a');
+  await Promise.all([second, f.committer.propose(100, put('a', '2'))]);
+  t.equal(f.replica.state.slot, 2, 'and both go together');
+  await f.committer.propose(100, put('a', '3'));
+  t.strictSame(await written(f), ['a=1@2', 'b=1@3', 'a=2@4', 'a=3@5'], 'the client of b does not come again');
+});
+
+t.test('while writers change, who has won a slot lets the others go first', async (t) => {
+  const f = await fixture(t);
+  const other = await f.other();
+  await other.put('theirs', '1');
+  f.storage.on.log.append = async (call, after, id, data) => {
+    f.clock.now += 4;
+    return await call(after, id, data);
+  };
+  await f.committer.propose(100, put('mine', '1'));
+  const waiting = f.committer.propose(100, put('mine', '2'));
+  await turns(3);
+  t.equal(f.replica.state.slot, 2, 'the next one waits');
+  await other.put('theirs', '2');
+  await waiting;
+  t.strictSame(await written(f), ['theirs=1@2', 'mine=1@3', 'theirs=2@4', 'mine=2@5']);
+  f.clock.now += 2000;
+  await f.committer.propose(100, put('mine', '3'));
+  await f.committer.propose(100, put('mine', '4'));
+  t.equal(f.replica.state.revision, 7);
+});
+
+t.test('while writers change, a batch looks at what the others wrote before it is tried', async (t) => {
+  const f = await fixture(t);
+  const other = await f.other();
+  await other.put('theirs', '1');
+  await f.committer.propose(100, put('mine', '1'));
+  t.strictSame(f.troubles, ['conflict'], 'nothing was known of another writer');
+  await other.put('theirs', '2');
+  await f.committer.propose(100, put('mine', '2'));
+  t.strictSame(f.troubles, ['conflict'], 'no slot is lost');
+  t.strictSame(await written(f), ['theirs=1@2', 'mine=1@3', 'theirs=2@4', 'mine=2@5']);
+});
+
+t.test('who writes alone takes no turns, from the first write on', async (t) => {
+  const f = await fixture(t);
+  await f.committer.propose(100, put('a', '1'));
+  await f.committer.propose(100, put('a', '2'));
+  t.equal(f.replica.writerChangedAtMs, Number.NEGATIVE_INFINITY);
+  await (await f.other()).put('a', '3');
+  await f.replica.catchUp();
+  t.equal(f.replica.writerChangedAtMs, f.clock.now, 'another one has come');
 });
 
 t.test('another writer has the slot: the requests are evaluated again', async (t) => {

@@ -180,7 +180,13 @@ t.test('a failed run is tried again by itself', async (t) => {
   const storage = await openStorage({ exclusive: true });
   const warnings: string[] = [];
   const store = await openStore(storage, {
-    observer: { committed() {}, troubled() {}, compacted() {}, warn: (message) => warnings.push(message) },
+    observer: {
+      committed() {},
+      troubled() {},
+      settled() {},
+      compacted() {},
+      warn: (message) => warnings.push(message),
+    },
   });
   await store.put(put('a', '1'));
   await store.put(put('a', '2'));

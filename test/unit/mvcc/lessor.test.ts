@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap';
 import { StoreError } from '../../../src/mvcc/errors.ts';
 import { evaluateDeleteRange, evaluatePut } from '../../../src/mvcc/evaluate.ts';
+import { Forwarder } from '../../../src/mvcc/forwarder.ts';
 import { Lessor } from '../../../src/mvcc/lessor.ts';
 import type { RevisionRecord } from '../../../src/mvcc/records.ts';
 import { Replica } from '../../../src/mvcc/replica.ts';
@@ -16,6 +17,7 @@ async function fixture(t: Test, options: { exclusive?: boolean; storage?: TestSt
   const lessor = new Lessor(
     replica,
     committer,
+    new Forwarder(replica, committer, { replicaId: '0000000000000001', now: () => clock.now }),
     () => clock.now,
     () => undefined,
   );

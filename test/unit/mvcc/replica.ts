@@ -1,6 +1,6 @@
 /** A replica with its committer on a clock that the test moves. */
 import type { Test } from 'tap';
-import { Committer } from '../../../src/mvcc/committer.ts';
+import { Committer, type CommitterOptions } from '../../../src/mvcc/committer.ts';
 import { genesisBatch, Replica } from '../../../src/mvcc/replica.ts';
 import type { TestStorage } from './storage.ts';
 
@@ -14,6 +14,7 @@ export async function openReplica(
   storage: TestStorage,
   clock: Clock,
   name: string,
+  options: Pick<CommitterOptions, 'yields'> = {},
 ): Promise<{ replica: Replica; committer: Committer; troubles: string[] }> {
   await storage.log.append(-1, 'genesis', genesisBatch(1n));
   const troubles: string[] = [];
@@ -22,10 +23,11 @@ export async function openReplica(
   const committer = new Committer(replica, {
     replicaId: name,
     now,
-    observer: { committed() {}, troubled: (kind) => troubles.push(kind) },
+    observer: { committed() {}, settled() {}, troubled: (kind) => troubles.push(kind) },
     fatal: (error) => {
       throw error;
     },
+    ...options,
   });
   t.teardown(() => committer.close());
   return { replica, committer, troubles };

@@ -3,10 +3,10 @@ import { decodeKeyValue } from '../../../src/mvcc/key-value.ts';
 import {
   type Compare,
   type DeleteRangeRequest,
+  newRange,
   type PutRequest,
   type RangeRequest,
   type RequestOp,
-  rangeDefaults,
   type TxnRequest,
 } from '../../../src/mvcc/requests.ts';
 import type { Store } from '../../../src/mvcc/store.ts';
@@ -17,7 +17,7 @@ export function put(key: string, value = '', more: Partial<PutRequest> = {}): Pu
 }
 
 export function range(key: string, rangeEnd = '', more: Partial<RangeRequest> = {}): RangeRequest {
-  return { ...rangeDefaults, key, rangeEnd, ...more };
+  return { ...newRange(key), rangeEnd, ...more };
 }
 
 export function deleteRange(key: string, rangeEnd = '', prevKv = false): DeleteRangeRequest {

@@ -72,7 +72,7 @@ export async function openStore(storage: Storage, options: Partial<StoreOptions>
     quotaBytes: 0,
     valueCacheBytes: 1024 * 1024,
     autoCompaction: undefined,
-    observer: { committed() {}, troubled() {}, compacted() {}, warn() {} },
+    observer: { committed() {}, troubled() {}, settled() {}, compacted() {}, warn() {} },
     fatal: (error) => {
       throw error;
     },

@@ -13,6 +13,7 @@ function filled(first: number, count: number, size: number): { segment: Segment;
     bytes.fill((first + i) % 251, i * size, (i + 1) * size);
     return new Version(first + i, first + i, 1, 0n, segment, i * size, size);
   });
+  segment.liveBytes = bytes.length;
   return { segment, versions };
 }
 
@@ -98,4 +99,33 @@ t.test('bytes that somebody holds are not changed by what comes after', async (t
     cache.add(filled(i, 1, 1000).segment);
   }
   t.ok(isRight(version, held, 100));
+});
+
+t.test('of segments with little that is live only the last few stay', async (t) => {
+  const cache = new ValueCache(1_000_000);
+  const { segment: base, versions: cold } = filled(0, 100, 1000);
+  cache.add(base);
+  const all: Version[] = [];
+  for (let i = 0; i < 2000; i++) {
+    const { segment, versions } = filled(1000 + i, 1, 1000);
+    const version = versions[0] as Version;
+    cache.supersede(all.at(-1), version);
+    // Counted twice by the helper and by `supersede`.
+    segment.liveBytes -= 1000;
+    cache.add(segment);
+    all.push(version);
+    if (cache.get(version) === undefined) t.fail(`the newest value, after ${i} others`);
+    if (i > 0 && cache.get(all[i - 1] as Version) === undefined) t.fail(`the one before, after ${i} others`);
+  }
+  t.ok(cache.bytes <= 100_200 + 250_000 + 2400, `${cache.bytes} bytes: what is live, and a quarter of the bound`);
+  t.ok(
+    cold.every((version) => cache.get(version) !== undefined),
+    'what is old and live has stayed',
+  );
+});
+
+t.test('a segment without any value that is live counts as such at once', async (t) => {
+  const cache = new ValueCache(1_000_000);
+  for (let i = 0; i < 2000; i++) cache.add(new Segment(Buffer.alloc(1000)));
+  t.ok(cache.bytes <= 252_400, `${cache.bytes} bytes`);
 });

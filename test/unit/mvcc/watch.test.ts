@@ -15,6 +15,11 @@ async function opened(
   return { storage, store };
 }
 
+/** The newest revisions are kept in memory while anybody watches. */
+function keepRecent(store: Store): void {
+  watch(store, new TestSink(), 0);
+}
+
 t.test('events come live, in order, with the revision of the store', async (t) => {
   const { store } = await opened(t);
   const sink = new TestSink();
@@ -267,6 +272,7 @@ t.test('catching up a long way is cut into responses of at most 1000 revisions',
 
 t.test('who is a little behind does not wait for who is far behind', async (t) => {
   const { storage, store } = await opened(t);
+  keepRecent(store);
   const writes: Promise<unknown>[] = [];
   for (let i = 0; i < 19_000; i++) writes.push(store.put(put('a', 'v')));
   await Promise.all(writes);
@@ -285,6 +291,7 @@ t.test('who is a little behind does not wait for who is far behind', async (t) =
 
 t.test('a compaction while events are being loaded', async (t) => {
   const { storage, store } = await opened(t, { valueCacheBytes: 300 });
+  keepRecent(store);
   const big = 'x'.repeat(400);
   for (let i = 0; i < 10; i++) await store.put(put('a', big));
   const [loading, reached] = [gate(), gate()];
@@ -306,6 +313,7 @@ t.test('a compaction while events are being loaded', async (t) => {
 
 t.test('the database out of reach: watches wait and lose nothing', async (t) => {
   const { storage, store } = await opened(t, { valueCacheBytes: 300 });
+  keepRecent(store);
   for (let i = 0; i < 10; i++) await store.put(put('a', 'x'.repeat(400)));
   let refused = 0;
   storage.on.log.load = async (call, slots) => {

@@ -9,8 +9,10 @@ import {
   encodeTxnResponse,
 } from '../../../../src/etcdserver/codec/kv-response.ts';
 import { headerField, headerMessage } from '../../../../src/etcdserver/header.ts';
+import { unframed } from '../../../../src/mvcc/framed.ts';
 import type { OpResult, RangeResult, TxnResult } from '../../../../src/mvcc/requests.ts';
 import { mvccpb, etcdserverpb as pb } from '../../../../src/proto/generated/etcd.js';
+import type { Message } from '../../../../src/transport/rpc.ts';
 import { counts, keyValues } from './arbitraries.ts';
 
 // Both need all 64 bits.
@@ -56,7 +58,11 @@ function opMessage(op: OpResult): pb.ResponseOp.$Properties {
   }
 }
 
-const hex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+const hex = (message: Message) =>
+  (message instanceof Uint8Array ? Buffer.from(message) : Buffer.concat(message)).toString('hex');
+
+/** As they stand in a RangeResponse. */
+const framedBytes = (kvs: readonly Uint8Array[]) => pb.RangeResponse.encode({ kvs: decodeKvs(kvs) }).finish();
 
 void t.test('responses are the very bytes that the generated code writes', (t) => {
   fc.assert(
@@ -64,6 +70,13 @@ void t.test('responses are the very bytes that the generated code writes', (t) =
       const of = (revision: number) => headerMessage(identity, revision);
       const rangeResponse = rangeMessage(range, of(range.revision));
       t.equal(hex(encodeRangeResponse(header, range)), hex(pb.RangeResponse.encode(rangeResponse).finish()));
+      const framed = { pieces: [framedBytes(range.kvs)], count: range.kvs.length };
+      t.equal(
+        hex(encodeRangeResponse(header, { ...range, framed })),
+        hex(pb.RangeResponse.encode(rangeResponse).finish()),
+        'from bytes that are there',
+      );
+      t.strictSame(unframed(framed).map(hex), range.kvs.map(hex));
       t.equal(
         hex(encodeRangeStreamResponse(header, range.kvs, range)),
         hex(pb.RangeStreamResponse.encode({ rangeResponse }).finish()),
