@@ -3,6 +3,7 @@ import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import type { Backend, BuildContext, Storage } from '../../registry/backend.ts';
 import type { Options } from '../../registry/flag.ts';
+import type { DirectAppender } from './direct-append.ts';
 import { SqliteImage } from './image.ts';
 import { lockDirectory } from './lock.ts';
 import { SqliteLog } from './log.ts';
@@ -25,9 +26,15 @@ async function build(options: Options, context: BuildContext): Promise<Storage> 
   const writer = new Thread<Writer>('writer', settings);
   const reader = new Thread<Reader>('reader', settings);
   const walCopier = new Thread<WalCopier>('wal-copier', settings);
+  let direct: DirectAppender | undefined;
   const closeAll = async () => {
     await Promise.all([reader.close(), walCopier.close()]);
-    // The last connection to close empties the write-ahead log and removes it.
+    if (direct !== undefined) {
+      // What its statements hold of the connection goes when they are garbage. So the log is emptied here, and not by the last
+      // one who closes it.
+      direct.close();
+      await writer.call('restartWal', true).catch(() => {});
+    }
     await writer.close();
     unlock();
   };
@@ -35,10 +42,12 @@ async function build(options: Options, context: BuildContext): Promise<Storage> 
     // The writer creates the file and its tables; the others need them.
     await writer.open();
     await Promise.all([reader.open(), walCopier.open()]);
+    // Imported only now: it brings the database into the main thread.
+    direct = new (await import('./direct-append.ts')).DirectAppender(settings);
     const wal = new Wal({ writer, reader, walCopier }, parse(options).walBytesMax, (message) => context.warn(message));
     let closing: Promise<void> | undefined;
     return {
-      log: new SqliteLog(writer, reader, wal),
+      log: new SqliteLog({ writer, reader, wal, direct }),
       image: new SqliteImage(writer, reader, wal),
       close() {
         closing ??= wal.close().then(closeAll);

@@ -18,12 +18,15 @@ const advice = new Map([
 ]);
 const ioError = 10;
 
+/** SQLite's primary result code; 0: the error is not SQLite's. */
+export const errorCodeOf = (error: unknown): number => ((error as { errcode?: number }).errcode ?? 0) & 0xff;
+
 /** What a thread says of an error: for operators, and whether a write may be there all the same. */
 export function failureOf(error: unknown, file: string): Failure {
   if (error instanceof Fenced) return { kind: 'fenced', message: error.message };
   const { message } = error as Error;
   if (error instanceof BackendError) return { kind: error.outcome, message };
-  const code = ((error as { errcode?: number }).errcode ?? 0) & 0xff;
+  const code = errorCodeOf(error);
   const hint = advice.get(code);
   return {
     // After an I/O error the commit may be in the write-ahead log all the same, and be found there by the next start. Every

@@ -73,8 +73,8 @@ export function prepareFile(db: Database): void {
  * Settings of every connection. The caller keeps the handle: a DatabaseSync that is only reachable through its statements
  * is closed under them.
  */
-export function openDatabase(file: string): Database {
-  const db = new DatabaseSync(file, { timeout: busyTimeoutMs });
+export function openDatabase(file: string, lockTimeoutMs = busyTimeoutMs): Database {
+  const db = new DatabaseSync(file, { timeout: lockTimeoutMs });
   db.exec('PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -8192');
   return db;
 }

@@ -1,6 +1,6 @@
 /**
  * The main thread's side of a worker: calls by name, answered in order. Byte arrays among arguments and results are moved,
- * not copied: whoever passes one gives it away.
+ * not copied: whoever passes one gives it away. Those in shared memory both sides have: they stay as they are until the answer.
  */
 import { Worker } from 'node:worker_threads';
 import { Fenced } from '../../registry/image.ts';
@@ -20,6 +20,7 @@ export interface Call {
 export type Reply = { readonly id: number } & ({ readonly result: unknown } | { readonly failure: Failure });
 
 interface Pending {
+  readonly id: number;
   resolve(result: never): void;
   reject(error: Error): void;
 }
@@ -31,7 +32,8 @@ const callsUnderWayMax = 4096;
 const openTimeoutMs = 30_000;
 
 export function buffersOf(values: readonly unknown[]): ArrayBuffer[] {
-  return values.flatMap((value) => (value instanceof Uint8Array ? [value.buffer as ArrayBuffer] : []));
+  const buffers = values.flatMap((value) => (value instanceof Uint8Array ? [value.buffer] : []));
+  return buffers.filter((buffer) => buffer instanceof ArrayBuffer);
 }
 
 /** A compiled file; or the source, by way of the loader under which the tests run and which a worker does not inherit. */
@@ -46,8 +48,11 @@ export class Thread<C extends Calls> {
   readonly #role: Role;
   readonly #settings: ThreadSettings;
   #worker: Worker | undefined;
-  readonly #pending = new Map<number, Pending>();
+  /** In the order in which the worker answers. Not a Map, whose outgrown tables would keep what is long answered (see stream-table.ts). */
+  #pending: Pending[] = [];
   #lastId = 0;
+  /** Workers that were sent to rest have ended. */
+  #rested: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   constructor(role: Role, settings: ThreadSettings) {
@@ -82,9 +87,11 @@ export class Thread<C extends Calls> {
       name: `sqlite-${this.#role}`,
     });
     this.#worker = worker;
-    const opened = new Promise<void>((resolve, reject) => this.#pending.set(0, { resolve, reject }));
+    const opened = new Promise<void>((resolve, reject) => this.#pending.push({ id: 0, resolve, reject }));
     let reason = 'it ended';
-    worker.on('message', (reply: Reply) => this.#settle(reply));
+    worker.on('message', (reply: Reply) => {
+      if (this.#worker === worker) this.#settle(reply);
+    });
     worker.on('error', (error) => {
       reason = error.message;
     });
@@ -95,9 +102,8 @@ export class Thread<C extends Calls> {
   }
 
   #settle(reply: Reply): void {
-    const pending = this.#pending.get(reply.id);
-    this.#pending.delete(reply.id);
-    if (!pending) return;
+    const pending = this.#pending.shift();
+    if (pending?.id !== reply.id) throw new Error(`sqlite: answer ${reply.id} where ${pending?.id} was awaited`);
     if ('result' in reply) pending.resolve(reply.result as never);
     else if (reply.failure.kind === 'fenced') pending.reject(new Fenced(reply.failure.message));
     else pending.reject(new BackendError(reply.failure.kind, reply.failure.message));
@@ -119,14 +125,19 @@ export class Thread<C extends Calls> {
   }
 
   #rejectAll(error: BackendError): void {
-    const pending = [...this.#pending.values()];
-    this.#pending.clear();
+    const pending = this.#pending;
+    this.#pending = [];
     for (const call of pending) call.reject(error);
+  }
+
+  /** It is there, and nothing is asked of it. */
+  get idle(): boolean {
+    return this.#worker !== undefined && this.#pending.length === 0 && !this.#closed;
   }
 
   async call<Name extends keyof C & string>(name: Name, ...args: Parameters<C[Name]>): Promise<ReturnType<C[Name]>> {
     if (this.#closed) throw new BackendError('failed', 'sqlite: the storage is closed');
-    if (this.#pending.size >= callsUnderWayMax) {
+    if (this.#pending.length >= callsUnderWayMax) {
       throw new BackendError('failed', `sqlite: more than ${callsUnderWayMax} calls under way`);
     }
     // The calls wait in the port until the worker is ready; if it cannot open, its end rejects them.
@@ -134,7 +145,18 @@ export class Thread<C extends Calls> {
     const id = ++this.#lastId;
     const call: Call = { id, name, args };
     this.#worker?.postMessage(call, buffersOf(args));
-    return await new Promise((resolve, reject) => this.#pending.set(id, { resolve, reject }));
+    return await new Promise((resolve, reject) => this.#pending.push({ id, resolve, reject }));
+  }
+
+  /** Ends the worker, if it has nothing to do: it takes 9 MiB. The next call starts another. */
+  rest(): void {
+    const worker = this.#worker;
+    if (worker === undefined || this.#pending.length > 0) return;
+    this.#worker = undefined;
+    const ended = new Promise((resolve) => worker.once('exit', resolve));
+    this.#rested = Promise.all([this.#rested, ended]);
+    const close: Call = { id: ++this.#lastId, name: 'close', args: [] };
+    worker.postMessage(close);
   }
 
   /** Answers everything that was called before, then ends the worker. */
@@ -142,12 +164,13 @@ export class Thread<C extends Calls> {
     const worker = this.#worker;
     if (this.#closed || !worker) {
       this.#closed = true;
+      await this.#rested;
       return;
     }
     const ended = new Promise((resolve) => worker.once('exit', resolve));
     const closed = this.call('close', ...([] as unknown as Parameters<C['close']>));
     this.#closed = true;
     await closed.catch(() => {});
-    await ended;
+    await Promise.all([ended, this.#rested]);
   }
 }

@@ -19,6 +19,8 @@ const writeOverheadBytes = 4 * pageBytes;
 const leftToWriterPages = 256;
 /** Under constant load each pass leaves what was written during it, which is less each time. */
 const passesMax = 4;
+/** So long after its last work the copier's thread ends. */
+const copierRestsAfterMs = 5000;
 /** Each page in the log has a header of 24 bytes. */
 const frameBytes = pageBytes + 24;
 
@@ -34,12 +36,19 @@ export class Wal {
   readonly #warn: (message: string) => void;
   #bytes = 0;
   #underWay: Promise<void> | undefined;
+  #rest: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(threads: WalThreads, bytesMax: number, warn: (message: string) => void) {
     this.#threads = threads;
     this.#bytesMax = bytesMax;
     this.#warn = warn;
+    this.#restLater();
+  }
+
+  #restLater(): void {
+    clearTimeout(this.#rest);
+    this.#rest = setTimeout(() => this.#threads.walCopier.rest(), copierRestsAfterMs).unref();
   }
 
   /** To be told of every write. */
@@ -69,6 +78,14 @@ export class Wal {
   }
 
   async #run(truncate: boolean): Promise<void> {
+    try {
+      await this.#empty(truncate);
+    } finally {
+      this.#restLater();
+    }
+  }
+
+  async #empty(truncate: boolean): Promise<void> {
     const { writer, reader, walCopier } = this.#threads;
     let pages = await walCopier.call('copy');
     for (let pass = 1; pass < passesMax && pages.log - pages.checkpointed > leftToWriterPages; pass++) {
@@ -85,11 +102,12 @@ export class Wal {
           ? `${ended} snapshots were ended`
           : 'not by plinth: look for other programs that have the file open'),
     );
-    if (ended > 0) await this.#run(truncate);
+    if (ended > 0) await this.#empty(truncate);
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     await this.#underWay;
+    clearTimeout(this.#rest);
   }
 }

@@ -3,7 +3,8 @@
  * checkpoint or truncation, so that the next append waits for one chunk at most.
  */
 import { Fenced, type ImageMark, type NamedRecord } from '../../registry/image.ts';
-import { type AppendOutcome, BackendError } from '../../registry/log.ts';
+import { BackendError } from '../../registry/log.ts';
+import { prepareAppend } from './append.ts';
 import { Unpacker } from './rows.ts';
 import { busyTimeoutMs, createSchema, openDatabase, prepareFile, transaction } from './schema.ts';
 
@@ -26,10 +27,6 @@ export function openWriter({ file, keyspace }: ThreadSettings) {
     keyspace,
   );
 
-  const insertGenesis = db.prepare(`INSERT INTO log (keyspace, slot, id, data) SELECT ?1, 0, ?2, ?3
-    WHERE NOT EXISTS (SELECT 1 FROM log WHERE keyspace = ?1)`);
-  const insertNext = db.prepare(`INSERT INTO log (keyspace, slot, id, data) SELECT ?1, ?2 + 1, ?3, ?4
-    WHERE EXISTS (SELECT 1 FROM log WHERE keyspace = ?1 AND slot = ?2) ON CONFLICT DO NOTHING`);
   const idAt = db.prepare('SELECT id FROM log WHERE keyspace = ? AND slot = ?');
   const newestSlot = db.prepare('SELECT slot FROM log WHERE keyspace = ? ORDER BY slot DESC LIMIT 1');
   const oldest = db.prepare(`SELECT slot, length(data) AS bytes FROM log WHERE keyspace = ? AND slot <= ?
@@ -54,14 +51,7 @@ export function openWriter({ file, keyspace }: ThreadSettings) {
     });
 
   return {
-    append(after: number, id: string, data: Uint8Array): AppendOutcome {
-      const { changes } =
-        after === -1 ? insertGenesis.run(keyspace, id, data) : insertNext.run(keyspace, after, id, data);
-      if (changes === 1) return 'appended';
-      const taken = idAt.get(keyspace, after + 1) as { id: string } | undefined;
-      if (!taken) return 'gone';
-      return taken.id === id ? 'appended' : 'conflict';
-    },
+    append: prepareAppend(db, keyspace),
 
     /** Drops the first part of what is to go; true: all of it is gone. */
     truncate(through: number): boolean {

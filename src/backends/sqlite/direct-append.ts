@@ -1,0 +1,80 @@
+/**
+ * Appends in the main thread. To hand a batch to the writer's thread and back takes about as long as a fast disk takes to make it
+ * durable, and a client that writes alone waits for both. So while next to nothing else is going on, the main thread commits itself.
+ *
+ * What that may cost is bounded: a commit of usual length must be shorter than the pauses in which nobody asks for anything, and
+ * after one that took long the thread has them again for many times as long (docs/decisions/0008-commit-where-it-is-shortest.md).
+ */
+import { type EventLoopUtilization, performance } from 'node:perf_hooks';
+import { type AppendOutcome, BackendError } from '../../registry/log.ts';
+import { type Append, prepareAppend } from './append.ts';
+import { errorCodeOf, failureOf } from './failure.ts';
+import { type Database, openDatabase } from './schema.ts';
+import type { ThreadSettings } from './writer.ts';
+
+/** More than that are several requests, which come while others are under way. */
+const bytesMax = 16 * 1024;
+/** Of the time since the append before began, the event loop was busy with other things for less than this. */
+const busyShareMax = 0.5;
+/** An append that takes longer, in whichever thread, … */
+const shortMs = 2;
+/** … keeps the next ones out of the main thread for so many times as long. */
+const pauseShare = 10;
+const busy = 5;
+/** For the few pages at the end of the log. */
+const cacheKibibytes = 256;
+
+export class DirectAppender {
+  readonly #db: Database;
+  readonly #append: Append;
+  readonly #file: string;
+  #loop: EventLoopUtilization = performance.eventLoopUtilization();
+  /** Of the time since then, what went into an append in this thread. */
+  #appendMs = 0;
+  #pausedUntilMs = 0;
+
+  /** The file and its tables are there. */
+  constructor({ file, keyspace }: ThreadSettings) {
+    this.#db = openDatabase(file, 0);
+    this.#db.exec(`PRAGMA cache_size = -${cacheKibibytes}`);
+    this.#append = prepareAppend(this.#db, keyspace);
+    this.#file = file;
+  }
+
+  /** undefined: it is for the writer's thread; nothing was done. Throws BackendError. */
+  append(after: number, id: string, data: Uint8Array): AppendOutcome | undefined {
+    const startedAtMs = performance.now();
+    const busyShare = this.#busyShare();
+    if (busyShare > busyShareMax || data.byteLength > bytesMax || startedAtMs < this.#pausedUntilMs) return undefined;
+    try {
+      const outcome = this.#append(after, id, data);
+      this.#appendMs = performance.now() - startedAtMs;
+      this.took(this.#appendMs);
+      return outcome;
+    } catch (error) {
+      // Somebody else holds the write lock: waiting for it is not for this thread.
+      if (errorCodeOf(error) === busy) return undefined;
+      const { kind, message } = failureOf(error, this.#file);
+      throw new BackendError(kind === 'fenced' ? 'failed' : kind, message);
+    }
+  }
+
+  /** Since it was asked for the last time. */
+  #busyShare(): number {
+    const now = performance.eventLoopUtilization();
+    const { active, idle } = performance.eventLoopUtilization(now, this.#loop);
+    const busyShare = (active - this.#appendMs) / (active + idle);
+    this.#loop = now;
+    this.#appendMs = 0;
+    return busyShare;
+  }
+
+  /** After each append, wherever it was made. */
+  took(milliseconds: number): void {
+    if (milliseconds > shortMs) this.#pausedUntilMs = performance.now() + milliseconds * pauseShare;
+  }
+
+  close(): void {
+    this.#db.close();
+  }
+}
