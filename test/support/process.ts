@@ -50,6 +50,7 @@ export interface ChildOptions {
   readonly cwd?: string;
   readonly env?: NodeJS.ProcessEnv;
   readonly directory?: string;
+  readonly stdin?: 'ignore' | 'pipe';
 }
 
 /**
@@ -63,8 +64,8 @@ export class Child {
   #output = '';
 
   constructor(command: string, args: readonly string[], options: ChildOptions = {}) {
-    const { directory = '', ...rest } = options;
-    this.process = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...rest });
+    const { directory = '', stdin = 'ignore', ...rest } = options;
+    this.process = spawn(command, args, { stdio: [stdin, 'pipe', 'pipe'], ...rest });
     const keep = (chunk: Buffer): void => {
       this.#output = (this.#output + chunk.toString()).slice(-outputBytesMax);
     };
@@ -97,6 +98,31 @@ export class Child {
     if (this.running) this.process.kill(signal);
     await this.exited;
   }
+
+  /** SIGSTOP. Resolves when none of its threads runs any more: each stops by itself, the last one maybe after an answer. */
+  async pause(): Promise<void> {
+    this.process.kill('SIGSTOP');
+    const stopped = (): boolean => threadStates(this.process.pid as number).every((state) => state === 'T');
+    while (this.running && !stopped()) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+
+  resume(): void {
+    this.process.kill('SIGCONT');
+  }
+}
+
+/** A letter for each, as `ps` has them; empty where the system does not tell. */
+function threadStates(pid: number): string[] {
+  const tasks = `/proc/${pid}/task`;
+  if (!fs.existsSync(tasks)) return [];
+  return fs.readdirSync(tasks).map((task) => {
+    try {
+      // `123 (a name, maybe with ") ") S …`
+      return fs.readFileSync(`${tasks}/${task}/stat`, 'utf8').split(') ').at(-1)?.[0] ?? '';
+    } catch {
+      return 'gone';
+    }
+  });
 }
 
 /** Tries until it succeeds; fails with the last error at the bound, or at once when the child died. */

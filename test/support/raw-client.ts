@@ -20,9 +20,10 @@ const identity = (bytes: Buffer): Buffer => bytes;
 export class RawClient {
   readonly #client: grpc.Client;
 
-  /** `endpoint` is `host:port`. Every client has a connection of its own. */
-  constructor(endpoint: string) {
-    this.#client = new grpc.Client(endpoint, grpc.credentials.createInsecure(), {
+  /** `endpoint` is `host:port`; `authority`: whose certificate the server has. Every client has a connection of its own. */
+  constructor(endpoint: string, authority?: Buffer) {
+    const { createSsl, createInsecure } = grpc.credentials;
+    this.#client = new grpc.Client(endpoint, authority ? createSsl(authority) : createInsecure(), {
       'grpc.max_receive_message_length': receivedBytesMax,
       'grpc.max_send_message_length': -1,
       'grpc.use_local_subchannel_pool': 1,
@@ -41,9 +42,9 @@ export class RawClient {
   }
 
   /** Any method by name, the answer without a type. */
-  async callAny(method: string, request: RequestMessage = {}): Promise<unknown> {
+  async callAny(method: string, request: RequestMessage = {}, options?: CallOptions): Promise<unknown> {
     const type = methodType(method);
-    return decode(type.response, await this.raw(type.path, encode(type.request, request)));
+    return decode(type.response, await this.raw(type.path, encode(type.request, request), options));
   }
 
   raw(path: string, request: Uint8Array, options?: CallOptions): Promise<Buffer> {

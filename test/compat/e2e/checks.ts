@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { type Child, eventually } from '../../support/process.ts';
 import type { Server } from '../../support/server.ts';
 import type { ApiServer } from './apiserver.ts';
-import { imageRow } from './image.ts';
 import {
   configMap,
   configMapList,
@@ -206,12 +205,12 @@ export const checks: readonly Check[] = [
   },
   {
     name: "after the compaction the object is found by SQL in plinth's image",
-    skip: (server) => (server.name === 'plinth' ? undefined : `${server.name} has no image`),
+    skip: (server) => (server.imageRow ? undefined : `${server.name} has no image`),
     async run({ server, api }) {
       const key = `/registry/configmaps/${namespace}/in-image`;
       const row = await eventually(
         async () => {
-          const found = imageRow(server, key);
+          const found = await server.imageRow?.(key);
           assert.ok(found, `no row ${key} in the image`);
           return found;
         },

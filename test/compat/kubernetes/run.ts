@@ -1,8 +1,9 @@
 /**
  * Runs Kubernetes' storage conformance against servers started here: etcd (the control: what fails there is a fault of this
- * module), plinth on SQLite, plinth in memory.
+ * module), and plinth on any backend, also as two replicas with each connection to another one (test/support/targets.ts has all
+ * names).
  *
- *     node --import tsx test/compat/kubernetes/run.ts [etcd] [sqlite] [memory] [--run=REGEXP]
+ *     node --import tsx test/compat/kubernetes/run.ts [etcd] [sqlite] [spanner-replicas] … [--run=REGEXP]
  *
  * The last line says `N passed, N failed, N skipped`. A test that has subtests counts by these.
  */
@@ -10,7 +11,8 @@ import { spawn, spawnSync } from 'node:child_process';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { findExecutable, repositoryRoot } from '../../support/process.ts';
-import { type Server, startEtcd, startPlinth } from '../../support/server.ts';
+import type { Server } from '../../support/server.ts';
+import { startTarget } from '../../support/targets.ts';
 import { printTotals, type Totals } from '../../support/totals.ts';
 
 /** These need a server that nobody has used before; all others share one. */
@@ -21,12 +23,6 @@ const testTimeout = '10m';
 const verdictWord: Readonly<Record<string, string>> = { PASS: 'ok', FAIL: 'not ok', SKIP: 'skipped' };
 const folder = import.meta.dirname;
 const binary = path.join(repositoryRoot, 'build', 'bin', 'kubernetes-conformance.test');
-
-const starters: Readonly<Record<string, () => Promise<Server>>> = {
-  etcd: () => startEtcd({ flags }),
-  sqlite: () => startPlinth({ backend: 'sqlite', flags }),
-  memory: () => startPlinth({ backend: 'memory', flags }),
-};
 
 function compile(): void {
   if (!findExecutable('go')) throw new Error('the go command is not on PATH (Go 1.26 or newer is needed)');
@@ -93,8 +89,6 @@ async function runTests(server: Server, names: readonly string[], totals: Totals
 }
 
 async function conformance(target: string, names: readonly string[]): Promise<Totals> {
-  const start = starters[target];
-  if (!start) throw new Error(`unknown server ${target}: one of ${Object.keys(starters).join(', ')}`);
   const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
   const shared = names.filter((name) => !freshTest.test(name));
   const groups = [
@@ -102,7 +96,7 @@ async function conformance(target: string, names: readonly string[]): Promise<To
     ...names.filter((name) => freshTest.test(name)).map((n) => [n]),
   ];
   for (const group of groups) {
-    const server = await start();
+    const server = await startTarget(target, flags);
     try {
       await runTests(server, group, totals);
     } finally {
@@ -119,10 +113,12 @@ const targets = args.filter((arg) => !arg.startsWith('--'));
 compile();
 const names = testNames(pattern);
 const all: Totals = { passed: 0, failed: 0, skipped: 0 };
-for (const target of targets.length > 0 ? targets : Object.keys(starters)) {
+for (const target of targets.length > 0 ? targets : ['etcd', 'sqlite', 'memory']) {
   const totals = await conformance(target, names);
   all.passed += totals.passed;
   all.failed += totals.failed;
   all.skipped += totals.skipped;
 }
 printTotals(all);
+// All is closed; what a library may still hold must not keep the next suite waiting.
+process.exit();

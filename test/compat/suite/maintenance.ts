@@ -8,9 +8,13 @@ export async function maintenance(t: Test, target: Target): Promise<void> {
   const { client } = server;
 
   await t.test('status', async (t) => {
-    const status = await client.call('Maintenance/Status');
+    // A real etcd raises the version of its storage from 3.5.0 in its first seconds.
+    const status = await eventually(async () => {
+      const now = await client.call('Maintenance/Status');
+      if (now.storageVersion !== '3.7.0') throw new Error(`storageVersion is ${now.storageVersion}`);
+      return now;
+    });
     t.match(status.version, /^3\.7\.\d+$/);
-    t.match(status.storageVersion, /^3\.7\.0$/);
     t.ok(status.dbSize > 0, `dbSize ${status.dbSize}`);
     t.ok(status.dbSizeInUse > 0 && status.dbSizeInUse <= status.dbSize, `dbSizeInUse ${status.dbSizeInUse}`);
     t.equal(status.dbSizeQuota, 2 * 1024 ** 3);

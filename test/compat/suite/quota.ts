@@ -52,12 +52,12 @@ export async function quota(t: Test, target: Target): Promise<void> {
     });
 
     await t.test('health is bad, readiness is not', async (t) => {
-      const health = await fetch(`${server.url}/health`);
+      const health = await server.fetch('/health');
       t.strictSame([health.status, await health.text()], [503, '{"health":"false","reason":"ALARM NOSPACE"}\n']);
-      const excluded = await fetch(`${server.url}/health?exclude=NOSPACE`);
+      const excluded = await server.fetch('/health?exclude=NOSPACE');
       t.strictSame([excluded.status, await excluded.text()], [200, '{"health":"true","reason":""}']);
       for (const path of ['/readyz', '/livez']) {
-        const answer = await fetch(`${server.url}${path}`);
+        const answer = await server.fetch(path);
         t.strictSame([answer.status, await answer.text()], [200, 'ok\n'], path);
       }
     });
@@ -70,7 +70,7 @@ export async function quota(t: Test, target: Target): Promise<void> {
       t.strictSame((await alarm(0, 0n, 0)).alarms, []);
       t.strictSame((await client.call('Maintenance/Status')).errors, []);
       await put(client, 'a', '2');
-      t.equal((await fetch(`${server.url}/health`)).status, 200);
+      t.equal((await server.fetch('/health')).status, 200);
     });
   });
 
@@ -86,12 +86,12 @@ export async function quota(t: Test, target: Target): Promise<void> {
     await refused(t, client.call('KV/Txn', { success: [{ requestPut: { key: 'x' } }] }), 'DATA_LOSS', corrupt);
     await refused(t, client.call('Lease/LeaseGrant', { TTL: 60 }), 'DATA_LOSS', corrupt);
     t.equal((await client.call('KV/Range', { key: 'a' })).count, 1);
-    const health = await fetch(`${server.url}/health`);
+    const health = await server.fetch('/health');
     t.strictSame([health.status, await health.text()], [503, '{"health":"false","reason":"ALARM CORRUPT"}\n']);
-    const ready = await fetch(`${server.url}/readyz`);
+    const ready = await server.fetch('/readyz');
     t.equal(ready.status, 503);
     t.match(await ready.text(), /^\[-\]data_corruption failed: alarm activated: CORRUPT$/m);
-    t.equal((await fetch(`${server.url}/livez`)).status, 200);
+    t.equal((await server.fetch('/livez')).status, 200);
     await client.call('Maintenance/Alarm', { action: 2, memberID: 77, alarm: 2 });
     await put(client, 'a', '2');
   });

@@ -1,0 +1,13 @@
+import t from 'tap';
+import { putToTheTest } from './programs.ts';
+
+t.setTimeout(580_000);
+
+await t.test('jetcd of Maven Central', (t) =>
+  putToTheTest(t, {
+    makeTarget: 'clients-java',
+    tool: 'mvn',
+    optional: true,
+    command: ({ url }) => ['java', '-cp', 'build/java/classes:build/java/lib/*', 'Scenarios', url],
+  }),
+);

@@ -1,0 +1,13 @@
+import t from 'tap';
+import { putToTheTest } from './programs.ts';
+
+t.setTimeout(580_000);
+
+await t.test('etcd-client of crates.io', (t) =>
+  putToTheTest(t, {
+    makeTarget: 'clients-rust',
+    tool: 'cargo',
+    optional: true,
+    command: ({ url }) => ['build/rust/debug/scenarios', url],
+  }),
+);

@@ -1,0 +1,6 @@
+import t from 'tap';
+import { compat } from './suite/index.ts';
+import { etcdBehind } from './suite/target.ts';
+
+t.setTimeout(590_000);
+await compat(t, etcdBehind);
