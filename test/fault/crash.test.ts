@@ -136,7 +136,8 @@ async function verify(t: Test, client: RawClient, history: History, promises: Pr
     const again = new History();
     const from = Math.max(promises.compacted, 2);
     again.events.length = 0;
-    again.events.push(...history.events.slice(0, from));
+    // One by one: so many are too many arguments for one call.
+    for (let revision = 0; revision < from; revision++) again.events.push(history.events[revision] ?? []);
     await followTo(client, from, again, head);
     t.ok(isDeepStrictEqual(again.events, history.events), 'a watch from the compacted revision sees the same');
   }

@@ -145,12 +145,13 @@ t.test('a lease granted here is kept alive, used and revoked there', async (t) =
 
 t.test('an expired lease is revoked once, in one revision', async (t) => {
   const all = await replicas(t, 3);
-  const [a] = all as [Replica];
+  const [a, , c] = all as [Replica, Replica, Replica];
   await a.store.leases.grant(5n, 2);
   await a.store.put(put('x', '1', { lease: 5n }));
   await a.store.put(put('y', '1', { lease: 5n }));
   const sink = new TestSink();
-  watch((all[2] as Replica).store, sink);
+  await c.store.barrier();
+  watch(c.store, sink);
   await until('it is gone everywhere', () => all.every(({ store }) => store.leases.ids().length === 0));
   await a.store.put(put('z', '1'));
   await until('the watch is there too', () => sink.received.length >= 3);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { StoreError } from '../../src/mvcc/errors.ts';
 import { isReadOnly } from '../../src/mvcc/evaluate.ts';
-import { type OpResult, type RangeRequest, rangeDefaults } from '../../src/mvcc/requests.ts';
+import { newRange, type OpResult, type RangeRequest } from '../../src/mvcc/requests.ts';
 import { Store } from '../../src/mvcc/store.ts';
 import { mvccpb } from '../../src/proto/generated/etcd.js';
 import type { Storage } from '../../src/registry/backend.ts';
@@ -36,7 +36,7 @@ async function outcome(ask: () => unknown): Promise<unknown> {
   }
 }
 
-const everything: RangeRequest = { ...rangeDefaults, key: '\0', rangeEnd: '\0' };
+const everything: RangeRequest = { ...newRange('\0'), rangeEnd: '\0' };
 
 const settleTimeoutMs = 20_000;
 const leaseTtlSeconds = 1000;
@@ -83,7 +83,7 @@ class Run {
       quotaBytes: 0,
       valueCacheBytes: this.#options.valueCacheBytes,
       autoCompaction: undefined,
-      observer: { committed() {}, troubled() {}, compacted() {}, warn() {} },
+      observer: { committed() {}, troubled() {}, settled() {}, compacted() {}, warn() {} },
       fatal: (error) => {
         this.#fatal ??= error;
       },
