@@ -1,4 +1,4 @@
-/** Reads V8's .cpuprofile: which source folder the time was spent in. */
+/** Reads V8's .cpuprofile: what the time went to. */
 
 interface ProfileNode {
   readonly id: number;
@@ -14,52 +14,73 @@ export interface CpuProfile {
   readonly timeDeltas: readonly number[];
 }
 
-const plinthFolder =
-  /\/(?:dist|src)\/(mvcc|etcdserver|backends\/\w+|backends|registry|proto|observe|transport|server|cli)\//;
-const nodePackage = /\/node_modules\/((?:@[^/]+\/)?[^/]+)\//;
+/** What the time went to, in the order in which the tables name it. */
+export const kinds = [
+  'socket I/O',
+  'HTTP/2 framing',
+  'gRPC calls',
+  'codec',
+  'store',
+  'other parts of plinth',
+  'packages',
+  'Node',
+  'native code',
+  'garbage collection',
+] as const;
+export type Kind = (typeof kinds)[number] | 'idle';
 
-/** Where a function comes from: a folder of plinth, a package, Node itself, or undefined where V8 does not say. */
-function origin(url: string): string | undefined {
-  const folder = plinthFolder.exec(url)?.[1];
-  if (folder) return `src/${folder}`;
-  const dependency = nodePackage.exec(url)?.[1];
-  if (dependency) return dependency;
-  if (url.startsWith('node:')) return /^node:(internal\/)?http2/.test(url) ? 'node:http2' : 'node';
-  return undefined;
-}
+/** Folders of the compiled plinth; the first that fits. */
+const folders: readonly (readonly [RegExp, Kind])[] = [
+  [/\/(?:dist|src)\/transport\/(?:http2|hpack)\//, 'HTTP/2 framing'],
+  [/\/(?:dist|src)\/transport\//, 'gRPC calls'],
+  [/\/(?:dist|src)\/(?:etcdserver|proto)\//, 'codec'],
+  [/\/(?:dist|src)\/(?:mvcc|registry|backends)\//, 'store'],
+  [/\/(?:dist|src)\//, 'other parts of plinth'],
+  [/\/node_modules\//, 'packages'],
+  // Reading from sockets and writing to them: what is above and below the system calls.
+  [
+    /^node:(?:net|tls|_tls_wrap|internal\/(?:stream_base_commons|streams\/\w+|js_stream_socket|timers)|timers|stream)/,
+    'socket I/O',
+  ],
+  [/^node:/, 'Node'],
+];
 
-export interface Share {
-  readonly origin: string;
-  readonly microseconds: number;
+const special: Readonly<Record<string, Kind>> = {
+  '(idle)': 'idle',
+  '(garbage collector)': 'garbage collection',
+  // The event loop and what else runs outside of JavaScript.
+  '(program)': 'native code',
+};
+
+/** undefined: a built-in or native function; it works for who calls it. */
+function kindOf({ functionName, url }: ProfileNode['callFrame']): Kind | undefined {
+  if (url === '') return special[functionName];
+  return folders.find(([folder]) => folder.test(url))?.[1];
 }
 
 /**
- * Self time by origin, largest first. Built-in and native functions (Map.get, Buffer.copy …) have no file: their time counts
- * for the caller. `(garbage collector)`, `(program)` and `(idle)` stay what they are.
+ * Self time in microseconds by what it went to. Native functions (Map.get, writev …) have no file: their time counts for the caller.
  *
- * A stack of node:net → @grpc/grpc-js → src/mvcc/store.js → Map.get counts wholly for src/mvcc.
+ * A stack of node:net → src/transport → src/mvcc/store.js → Map.get counts wholly for the store, one of src/transport → node:net
+ * → writev for socket I/O.
  */
-export function selfTimeByOrigin(profile: CpuProfile): Share[] {
+export function selfTimeByKind(profile: CpuProfile): Map<Kind, number> {
   const byId = new Map(profile.nodes.map((node) => [node.id, node]));
-  const origins = new Map<number, string>();
+  const kindsById = new Map<number, Kind>();
   const root = profile.nodes[0];
-  if (!root) return [];
-  const pending: { id: number; caller: string }[] = [{ id: root.id, caller: 'node' }];
+  const sums = new Map<Kind, number>();
+  if (!root) return sums;
+  const pending: { id: number; caller: Kind }[] = [{ id: root.id, caller: 'Node' }];
   for (let next = pending.pop(); next; next = pending.pop()) {
     const { id, caller } = next;
     const node = byId.get(id)!;
-    const { functionName, url } = node.callFrame;
-    const special = functionName.startsWith('(') && functionName !== '(root)' && functionName !== '(anonymous)';
-    const here = url === '' && special ? functionName : (origin(url) ?? caller);
-    origins.set(id, here);
-    for (const child of node.children ?? []) pending.push({ id: child, caller: here });
+    const kind = kindOf(node.callFrame) ?? caller;
+    kindsById.set(id, kind);
+    for (const child of node.children ?? []) pending.push({ id: child, caller: kind });
   }
-  const sums = new Map<string, number>();
   profile.samples.forEach((id, index) => {
-    const name = origins.get(id) ?? '(unknown)';
-    sums.set(name, (sums.get(name) ?? 0) + (profile.timeDeltas[index] ?? 0));
+    const kind = kindsById.get(id) ?? 'native code';
+    sums.set(kind, (sums.get(kind) ?? 0) + (profile.timeDeltas[index] ?? 0));
   });
-  return [...sums]
-    .map(([name, microseconds]) => ({ origin: name, microseconds }))
-    .sort((a, b) => b.microseconds - a.microseconds);
+  return sums;
 }

@@ -10,7 +10,7 @@ import { parseArgs } from 'node:util';
 import type { Server } from '../test/support/server.ts';
 import { loadgen } from './loadgen.ts';
 import { cpuMicroseconds, residentBytes } from './process-usage.ts';
-import { type Measurement, Measurements, page, writePage } from './results.ts';
+import { leanClient, type Measurement, Measurements, page, writePage } from './results.ts';
 import { type Candidate, candidates } from './servers.ts';
 
 interface Step {
@@ -18,17 +18,28 @@ interface Step {
   readonly args: readonly string[];
 }
 
+/** By clientv3, and by the load generator's own client, which takes less of the cores from the server. */
+function byBoth(name: string, ...args: readonly string[]): Step[] {
+  return [
+    { name, args },
+    { name: `${name}${leanClient}`, args: [...args, '-client=lean'] },
+  ];
+}
+
 /** In this order: what grows the store comes last. */
 const steps: readonly Step[] = [
-  { name: 'put', args: ['-op=put'] },
-  { name: 'put, one client', args: ['-op=put', '-clients=1', '-conns=1'] },
-  { name: 'get', args: ['-op=get'] },
-  { name: 'list of 500', args: ['-op=list', '-limit=500'] },
-  { name: 'update', args: ['-op=update'] },
-  { name: 'watch, 100 watchers', args: ['-op=watch', '-watchers=100', '-drain=60s'] },
-  { name: 'watch, 1000 watchers', args: ['-op=watch', '-watchers=1000', '-drain=60s'] },
-  { name: 'create', args: ['-op=create'] },
-  { name: 'mix', args: ['-op=mix', '-limit=100'] },
+  ...byBoth('put', '-op=put'),
+  ...byBoth('put, one client', '-op=put', '-clients=1', '-conns=1'),
+  ...byBoth('get', '-op=get'),
+  ...byBoth('list of 500', '-op=list', '-limit=500'),
+  ...byBoth('update', '-op=update'),
+  ...byBoth('watch, 100 watchers', '-op=watch', '-watchers=100', '-drain=60s'),
+  ...byBoth('watch, 1000 watchers', '-op=watch', '-watchers=1000', '-drain=60s'),
+  ...byBoth('watch, 10000 watchers, 5 puts/s', '-op=watch', '-watchers=10000', '-rate=5', '-clients=5', '-drain=60s'),
+  ...byBoth('watch, 1000 keys, 1000 puts/s', '-op=watch', '-watchers=1000', '-distinct', '-rate=1000', '-drain=60s'),
+  ...byBoth('watch, 10000 keys, 1000 puts/s', '-op=watch', '-watchers=10000', '-distinct', '-rate=1000', '-drain=60s'),
+  ...byBoth('create', '-op=create'),
+  ...byBoth('mix', '-op=mix', '-limit=100'),
 ];
 
 const { values: options } = parseArgs({
@@ -44,7 +55,7 @@ const { values: options } = parseArgs({
 async function measure(server: Server, step: Step): Promise<Measurement> {
   const pid = server.child.process.pid!;
   const cpuBefore = cpuMicroseconds(pid);
-  const result = await loadgen(server.endpoint, [...step.args, `-keys=${options.keys}`, `-d=${options.seconds}s`]);
+  const result = await loadgen(server.endpoint, [`-keys=${options.keys}`, ...step.args, `-d=${options.seconds}s`]);
   if (result.errs > 0) console.log(`    ${result.errs} errors, the last: ${result.lastErr}`);
   if (result.lost) console.log(`    ${result.lost} events had not arrived a minute later`);
   return {

@@ -19,11 +19,16 @@ export function requireExecutable(name: string): string {
   return found;
 }
 
-async function startKine(): Promise<Server> {
+function kineSqlite(directory: string): string {
+  return `sqlite://${directory}/state.db?_journal=WAL&cache=shared&_busy_timeout=30000&_txlock=immediate`;
+}
+
+/** `endpointOf`: kine's own name for the database, which may be in the directory. */
+export async function startKine(endpointOf: (directory: string) => string = kineSqlite): Promise<Server> {
   const [port] = (await freePorts(1)) as [number];
   const directory = temporaryDirectory('kine');
-  const database = `${directory}/state.db?_journal=WAL&cache=shared&_busy_timeout=30000&_txlock=immediate`;
-  const args = [`--listen-address=127.0.0.1:${port}`, '--metrics-bind-address=0', `--endpoint=sqlite://${database}`];
+  const endpoint = endpointOf(directory);
+  const args = [`--listen-address=127.0.0.1:${port}`, '--metrics-bind-address=0', `--endpoint=${endpoint}`];
   return new Server('kine', port, directory, () => new Child(requireExecutable('kine'), args)).ready();
 }
 
@@ -32,9 +37,11 @@ export interface PlinthStart {
   readonly flags?: readonly string[];
   /** Options of Node itself, for instance `--cpu-prof`. */
   readonly node?: readonly string[];
+  /** The program, if it is not the compiled plinth. */
+  readonly program?: string;
 }
 
-/** plinth as it is installed: the compiled program, not its sources. */
+/** plinth as it is installed: the compiled program, not its sources; with the environment of `npm start`. */
 export async function startCompiledPlinth(options: PlinthStart = {}): Promise<Server> {
   if (!fs.existsSync(plinthEntry)) throw new Error(`${plinthEntry} is missing: run \`make build\``);
   const [port] = (await freePorts(1)) as [number];
@@ -42,7 +49,7 @@ export async function startCompiledPlinth(options: PlinthStart = {}): Promise<Se
   const url = `http://127.0.0.1:${port}`;
   const args = [
     ...(options.node ?? []),
-    plinthEntry,
+    options.program ?? plinthEntry,
     'serve',
     `--data-dir=${path.join(directory, 'data')}`,
     `--listen-client-urls=${url}`,
@@ -51,7 +58,8 @@ export async function startCompiledPlinth(options: PlinthStart = {}): Promise<Se
     '--log-level=error',
     ...(options.flags ?? []),
   ];
-  return new Server('plinth', port, directory, () => new Child(process.execPath, args)).ready();
+  const env = { ...process.env, MALLOC_ARENA_MAX: '1' };
+  return new Server('plinth', port, directory, () => new Child(process.execPath, args, { env })).ready();
 }
 
 /** What `go version -m` says about the main module's dependency that the program was built from. */
@@ -67,6 +75,6 @@ function packageVersion(): string {
 
 export const candidates: readonly Candidate[] = [
   { name: 'etcd', version: () => goModule('etcd', 'go.etcd.io/etcd/server/v3'), start: () => startEtcd() },
-  { name: 'kine', version: () => `${goModule('kine', 'github.com/k3s-io/kine')}, sqlite`, start: startKine },
+  { name: 'kine', version: () => `${goModule('kine', 'github.com/k3s-io/kine')}, sqlite`, start: () => startKine() },
   { name: 'plinth', version: () => `${packageVersion()}, sqlite`, start: () => startCompiledPlinth() },
 ];

@@ -1,4 +1,4 @@
-// loadgen drives any endpoint that speaks the etcd v3 API with a real clientv3, and prints one line of JSON for each run.
+// loadgen drives any endpoint that speaks the etcd v3 API, with a real clientv3 or a client of its own that costs less, and prints one line of JSON for each run.
 //
 //	put     one key of -keys
 //	get     one key of -keys
@@ -27,6 +27,7 @@ const dialTimeout = 5 * time.Second
 
 type options struct {
 	endpoints   string
+	client      string
 	operation   string
 	connections int
 	clients     int
@@ -35,10 +36,12 @@ type options struct {
 	valueBytes  int
 	limit       int64
 	watchers    int
+	distinct    bool
 	prefix      string
 	label       string
 	fill        bool
 	fillBatch   int
+	keep        int64
 	rate        int
 	drain       time.Duration
 }
@@ -46,6 +49,7 @@ type options struct {
 func parse() options {
 	var o options
 	flag.StringVar(&o.endpoints, "endpoints", "127.0.0.1:2379", "client endpoints, comma separated; connections go round them")
+	flag.StringVar(&o.client, "client", "clientv3", "clientv3, or lean: a client that costs less, for all but fill")
 	flag.StringVar(&o.operation, "op", "put", "put, get, list, create, update, mix, watch or fill")
 	flag.IntVar(&o.connections, "conns", 8, "connections")
 	flag.IntVar(&o.clients, "clients", 64, "clients that have one request each under way")
@@ -54,13 +58,18 @@ func parse() options {
 	flag.IntVar(&o.valueBytes, "val", 256, "bytes of a value")
 	flag.Int64Var(&o.limit, "limit", 500, "keys of a list")
 	flag.IntVar(&o.watchers, "watchers", 100, "watchers, each a watch of its own on the whole prefix")
+	flag.BoolVar(&o.distinct, "distinct", false, "for watch: each watcher watches one key of its own, not the prefix; there are as many keys as watchers")
 	flag.StringVar(&o.prefix, "prefix", "/registry/lg/", "begin of every key")
 	flag.StringVar(&o.label, "label", "", "copied to the output")
 	flag.BoolVar(&o.fill, "fill", false, "put every key before the run")
 	flag.IntVar(&o.fillBatch, "fill-batch", 1, "keys of one transaction while filling; 1: plain puts")
+	flag.Int64Var(&o.keep, "keep", 0, "for create and mix of clientv3: so many created keys stay, for each further one the oldest is deleted; 0: all stay")
 	flag.IntVar(&o.rate, "rate", 0, "for watch: puts per second of all clients together; 0: as fast as possible")
 	flag.DurationVar(&o.drain, "drain", 10*time.Second, "for watch: how long to wait for the last events")
 	flag.Parse()
+	if o.distinct {
+		o.keys = o.watchers
+	}
 	return o
 }
 
@@ -73,6 +82,9 @@ func main() {
 }
 
 func run(ctx context.Context, o options) error {
+	if o.client != "clientv3" && o.client != "lean" {
+		return fmt.Errorf("unknown client %q", o.client)
+	}
 	clients, err := connect(o)
 	if err != nil {
 		return err
@@ -88,6 +100,9 @@ func run(ctx context.Context, o options) error {
 			return print(report{Label: o.label, Operation: o.operation, Requests: o.keys, Rate: rate})
 		}
 	}
+	// A server that is gone keeps nobody waiting: what is under way then counts as an error.
+	ctx, cancel := context.WithTimeout(ctx, o.duration+o.drain+time.Minute)
+	defer cancel()
 	if o.operation == "watch" {
 		r, err := l.watch(ctx)
 		if err != nil {
@@ -97,6 +112,13 @@ func run(ctx context.Context, o options) error {
 	}
 	if _, known := operations[o.operation]; !known && o.operation != "mix" {
 		return fmt.Errorf("unknown operation %q", o.operation)
+	}
+	if o.client == "lean" {
+		r, err := l.lean()
+		if err != nil {
+			return err
+		}
+		return print(r)
 	}
 	return print(l.request(ctx))
 }

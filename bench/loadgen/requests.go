@@ -52,11 +52,19 @@ var operations = map[string]func(*load, context.Context, *clientv3.Client, *rand
 }
 
 func (l *load) create(ctx context.Context, c *clientv3.Client, _ *rand.Rand) error {
-	answer, err := l.putIfAt(ctx, c, fmt.Sprintf("%screate/%d/%d", l.prefix, l.started, l.created.Add(1)), 0)
+	number := l.created.Add(1)
+	answer, err := l.putIfAt(ctx, c, l.createdKey(number), 0)
 	if err == nil && !answer {
 		return errExists
 	}
+	if err == nil && l.keep > 0 && number > l.keep {
+		_, err = c.Delete(ctx, l.createdKey(number-l.keep))
+	}
 	return err
+}
+
+func (l *load) createdKey(number int64) string {
+	return fmt.Sprintf("%screate/%d/%d", l.prefix, l.started, number)
 }
 
 func (l *load) update(ctx context.Context, c *clientv3.Client, r *rand.Rand) error {
@@ -89,24 +97,28 @@ func (l *load) putIfAt(ctx context.Context, c *clientv3.Client, key string, revi
 	return answer.Succeeded, nil
 }
 
-func (l *load) mixed(ctx context.Context, c *clientv3.Client, r *rand.Rand) error {
-	switch dice := r.Intn(100); {
+func (l *load) mix(ctx context.Context, c *clientv3.Client, r *rand.Rand) error {
+	return operations[mixed(r)](l, ctx, c, r)
+}
+
+// mixed is the operation of a mix that comes next.
+func mixed(random *rand.Rand) string {
+	switch dice := random.Intn(100); {
 	case dice < 70:
-		return operations["get"](l, ctx, c, r)
+		return "get"
 	case dice < 90:
-		return l.update(ctx, c, r)
+		return "update"
 	case dice < 95:
-		return operations["list"](l, ctx, c, r)
-	default:
-		return l.create(ctx, c, r)
+		return "list"
 	}
+	return "create"
 }
 
 // request keeps every client busy until the run is over.
 func (l *load) request(ctx context.Context) report {
 	do := operations[l.operation]
 	if l.operation == "mix" {
-		do = (*load).mixed
+		do = (*load).mix
 	}
 	var (
 		all    latencies

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -17,99 +14,131 @@ import (
 // received is what all watchers together have seen.
 type received struct {
 	latencies
+	failed failures
+	// created has an answer for each watcher, and may have the reason why a connection has ended before.
+	created chan error
+	// counts are the events of each watcher, there once all have ended.
+	counts []int64
+	ended  sync.WaitGroup
 	events atomic.Int64
 	// last is when the newest event arrived, in nanoseconds.
 	last atomic.Int64
 }
 
-// follow reads one watch to its end. Every value begins with the time its put began, in nanoseconds.
-func (r *received) follow(watch clientv3.WatchChan, created chan<- error) {
+// stampOf is the begin of a value: the time its put began, in nanoseconds.
+func stampOf(value []byte) (stamp int64, ok bool) {
+	for i, b := range value {
+		if b == ' ' {
+			return stamp, i > 0
+		}
+		if b < '0' || b > '9' {
+			break
+		}
+		stamp = stamp*10 + int64(b-'0')
+	}
+	return 0, false
+}
+
+// follow reads one watch to its end.
+func (r *received) follow(ctx context.Context, watcher int, watch clientv3.WatchChan) {
 	first := true
 	for answer := range watch {
 		if first {
 			first = false
-			created <- answer.Err()
+			r.created <- answer.Err()
+		} else if err := answer.Err(); err != nil && ctx.Err() == nil {
+			r.failed.add(err)
 		}
 		now := time.Now().UnixNano()
 		own := make([]float64, 0, len(answer.Events))
 		for _, event := range answer.Events {
-			stamp, _, _ := strings.Cut(string(event.Kv.Value), " ")
-			began, err := strconv.ParseInt(stamp, 10, 64)
-			if err != nil {
+			began, ok := stampOf(event.Kv.Value)
+			if !ok {
 				continue // a key that was filled, not put by this run
 			}
 			own = append(own, milliseconds(time.Duration(now-began)))
 		}
 		r.add(own...)
+		r.counts[watcher] += int64(len(own))
 		r.events.Add(int64(len(own)))
 		r.last.Store(now)
 	}
 	if first {
-		created <- errors.New("the watch ended before it was created")
+		r.created <- errors.New("the watch ended before it was created")
 	}
+}
+
+// lost is how many events the watchers miss. One that has more than its own cannot make up for that: it is an error, unless a put failed,
+// which may have been done all the same.
+func (r *received) lost(wanted func(watcher int) int64) int64 {
+	lost := int64(0)
+	noneFailed := r.failed.count == 0
+	for watcher, count := range r.counts {
+		want := wanted(watcher)
+		lost += max(0, want-count)
+		if count > want && noneFailed {
+			r.failed.add(fmt.Errorf("watcher %d has %d events of %d", watcher, count, want))
+		}
+	}
+	return lost
 }
 
 // watch opens the watchers, then puts until the run is over, then waits for the events still under way.
 func (l *load) watch(ctx context.Context) (watchReport, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var seen received
-	created := make(chan error, l.watchers)
-	for i := range l.watchers {
-		go func() {
-			seen.follow(l.client(i).Watch(ctx, l.prefix, clientv3.WithPrefix(), clientv3.WithCreatedNotify()), created)
-		}()
+	seen := &received{created: make(chan error, l.watchers+l.connections), counts: make([]int64, l.watchers)}
+	put := func(done *puts) { l.puts(ctx, done, &seen.failed) }
+	if l.options.client == "lean" {
+		connections, err := l.leanWatches(ctx, seen)
+		if err != nil {
+			return watchReport{}, err
+		}
+		put = func(done *puts) { l.leanPuts(connections, done) }
+	} else {
+		for i := range l.watchers {
+			seen.ended.Go(func() { seen.follow(ctx, i, l.open(ctx, i)) })
+		}
 	}
 	for range l.watchers {
-		if err := <-created; err != nil {
+		if err := <-seen.created; err != nil {
 			return watchReport{}, err
 		}
 	}
-	var failed failures
-	began := time.Now()
-	sent := l.puts(ctx, began, &failed)
-	took := time.Since(began)
-	want := sent * int64(l.watchers)
+	done := &puts{began: time.Now(), ofKey: make([]atomic.Int64, l.keys)}
+	put(done)
+	took := time.Since(done.began)
+	sent := done.sent.Load()
+	want := sent
+	if !l.distinct {
+		want *= int64(l.watchers)
+	}
 	for end := time.Now().Add(l.drain); seen.events.Load() < want && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
 	cancel()
+	seen.ended.Wait()
+	lost := seen.lost(func(watcher int) int64 {
+		if l.distinct {
+			return done.ofKey[watcher].Load()
+		}
+		return sent
+	})
 	// Events are counted over the time in which they came: waiting in vain for lost ones is no part of it.
-	total := max(took, time.Duration(seen.last.Load()-began.UnixNano()))
+	total := max(took, time.Duration(seen.last.Load()-done.began.UnixNano()))
 	p50, p99, max := seen.percentiles()
 	return watchReport{
 		Label: l.label, Operation: l.operation, Watchers: l.watchers, Requests: int(sent),
 		PutRate:   round(float64(sent) / took.Seconds()),
 		EventRate: round(float64(seen.events.Load()) / total.Seconds()),
-		Lost:      want - seen.events.Load(), P50: p50, P99: p99, Max: max, Errors: failed.count, LastError: failed.last,
+		Lost:      lost, P50: p50, P99: p99, Max: max, Errors: seen.failed.count, LastError: seen.failed.last,
 	}, nil
 }
 
-// puts returns how many puts succeeded.
-func (l *load) puts(ctx context.Context, began time.Time, failed *failures) int64 {
-	var (
-		sent atomic.Int64
-		wait sync.WaitGroup
-	)
-	for i := range l.options.clients {
-		wait.Go(func() {
-			random := rand.New(rand.NewSource(int64(i)))
-			for time.Since(began) < l.duration {
-				start := time.Now()
-				value := fmt.Sprintf("%d %s", start.UnixNano(), l.value)
-				if _, err := l.client(i).Put(ctx, l.key(random.Intn(l.keys)), value); err != nil {
-					failed.add(err)
-					time.Sleep(pauseAfterError)
-					continue
-				}
-				sent.Add(1)
-				if l.rate > 0 {
-					share := time.Duration(float64(l.options.clients) / float64(l.rate) * float64(time.Second))
-					time.Sleep(share - time.Since(start))
-				}
-			}
-		})
+// open starts the watch of one watcher.
+func (l *load) open(ctx context.Context, watcher int) clientv3.WatchChan {
+	if l.distinct {
+		return l.client(watcher).Watch(ctx, l.key(watcher), clientv3.WithCreatedNotify())
 	}
-	wait.Wait()
-	return sent.Load()
+	return l.client(watcher).Watch(ctx, l.prefix, clientv3.WithPrefix(), clientv3.WithCreatedNotify())
 }

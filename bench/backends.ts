@@ -1,0 +1,172 @@
+/**
+ * Puts and watch latency on the databases that replicas share, one and three replicas, and kine on the same PostgreSQL. Each candidate
+ * gets a database server of its own, fresh. Writes bench/BACKENDS.md.
+ *
+ *     node --import tsx bench/backends.ts [--seconds=4] [--only=spanner]
+ */
+import { writeFileSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { parseArgs } from 'node:util';
+import { type DatabaseServer, sharedBackends } from '../test/support/databases.ts';
+import { repositoryRoot } from '../test/support/process.ts';
+import type { Server } from '../test/support/server.ts';
+import { limitCpu } from './cpu-limit.ts';
+import { type LoadReport, loadgen } from './loadgen.ts';
+import { type PlinthStart, startCompiledPlinth, startKine } from './servers.ts';
+
+const { values: options } = parseArgs({
+  options: { seconds: { type: 'string', default: '4' }, only: { type: 'string', default: '' } },
+});
+
+interface Step {
+  readonly name: string;
+  readonly args: readonly string[];
+}
+
+const watchRate = 200;
+const steps: readonly Step[] = [
+  { name: 'put, 1 client', args: ['-op=put', '-clients=1', '-conns=1'] },
+  { name: 'put, 16 clients', args: ['-op=put', '-clients=16', '-conns=6'] },
+  { name: 'put, 128 clients', args: ['-op=put', '-clients=128', '-conns=12'] },
+  // Connections go round the replicas, so most watchers are on another one than the writer.
+  { name: `watch at ${watchRate} puts/s`, args: ['-op=watch', '-watchers=12', `-rate=${watchRate}`, '-conns=6'] },
+  {
+    name: 'the same, put through one replica',
+    args: ['-op=watch', '-watchers=12', `-rate=${watchRate}`, '-conns=6', '-clients=1'],
+  },
+];
+
+interface Candidate {
+  readonly name: string;
+  readonly database: string;
+  start(database: DatabaseServer): Promise<Server[]>;
+  /** What each server may use of a core; undefined: what it gets. */
+  readonly cores?: number | undefined;
+}
+
+const slow: PlinthStart = {
+  program: path.join(repositoryRoot, 'bench', 'slow-commits.ts'),
+  node: ['--import', 'tsx'],
+};
+
+function plinth(name: string, backend: string, replicas: number, more: PlinthStart = {}, cores?: number): Candidate {
+  return {
+    name,
+    database: backend,
+    cores,
+    async start(database) {
+      const flags = [...database.newDatabase().flags(), ...(more.flags ?? [])];
+      const servers: Server[] = [];
+      for (let i = 0; i < replicas; i++) servers.push(await startCompiledPlinth({ ...more, backend, flags }));
+      return servers;
+    },
+  };
+}
+
+/** Replicas on small machines of their own: with all on two cores there is nothing to be gained by more of them. */
+const smallMachine = 0.2;
+const small = `${smallMachine * 100} % of a core each`;
+
+const candidates: readonly Candidate[] = [
+  plinth('Spanner emulator, 1 replica', 'spanner', 1),
+  plinth('Spanner emulator, 3 replicas', 'spanner', 3),
+  plinth('Spanner emulator, 3 replicas, no links', 'spanner', 3, { flags: ['--replica-links=false'] }),
+  plinth('Spanner emulator + 7 ms a commit, 1 replica', 'spanner', 1, slow),
+  plinth('Spanner emulator + 7 ms a commit, 3 replicas', 'spanner', 3, slow),
+  plinth(`Spanner emulator, 1 replica, ${small}`, 'spanner', 1, {}, smallMachine),
+  plinth(`Spanner emulator, 3 replicas, ${small}`, 'spanner', 3, {}, smallMachine),
+  plinth(`Spanner emulator + 7 ms a commit, 1 replica, ${small}`, 'spanner', 1, slow, smallMachine),
+  plinth(`Spanner emulator + 7 ms a commit, 3 replicas, ${small}`, 'spanner', 3, slow, smallMachine),
+  plinth('PostgreSQL, 1 replica', 'postgres', 1),
+  plinth('PostgreSQL, 3 replicas', 'postgres', 3),
+  plinth('PostgreSQL, 3 replicas, no links', 'postgres', 3, { flags: ['--replica-links=false'] }),
+  plinth(`PostgreSQL, 1 replica, ${small}`, 'postgres', 1, {}, smallMachine),
+  plinth(`PostgreSQL, 3 replicas, ${small}`, 'postgres', 3, {}, smallMachine),
+  {
+    name: 'kine on PostgreSQL',
+    database: 'postgres',
+    async start(database) {
+      const [flag] = database.newDatabase().flags() as [string];
+      return [
+        await startKine(
+          () => `${flag.slice('--postgres-url='.length).replace('postgresql:', 'postgres:')}?sslmode=disable`,
+        ),
+      ];
+    },
+  },
+];
+
+async function measure(candidate: Candidate): Promise<LoadReport[]> {
+  const backend = sharedBackends.find(({ name }) => name === candidate.database);
+  if (!backend || backend.without) throw new Error(backend?.without || candidate.database);
+  const database = await backend.start();
+  const servers = await candidate.start(database);
+  const { cores } = candidate;
+  const unlimit =
+    cores === undefined ? [] : servers.map((server) => limitCpu(server.child.process.pid as number, cores));
+  try {
+    const endpoints = servers.map(({ endpoint }) => endpoint).join(',');
+    const reports: LoadReport[] = [];
+    for (const step of steps) {
+      const report = await loadgen(endpoints, [...step.args, '-keys=5000', '-val=512', `-d=${options.seconds}s`]);
+      console.log(
+        `${candidate.name}: ${step.name}: ${cell(step, report)}${report.errs > 0 ? ` ${report.errs} errors` : ''}`,
+      );
+      reports.push(report);
+    }
+    if (servers.length > 1) console.log(`${candidate.name}: ${await fairness(servers)}`);
+    return reports;
+  } finally {
+    for (const server of servers) await server.close();
+    for (const end of unlimit) end();
+    await database.close();
+  }
+}
+
+/** What the replica with the fewest puts has done of what it would have if all had done the same. */
+async function fairness(servers: readonly Server[]): Promise<string> {
+  const puts = await Promise.all(
+    servers.map(async ({ endpoint }) => {
+      const metrics = await (await fetch(`http://${endpoint.replace(/^http:\/\//, '')}/metrics`)).text();
+      const line = metrics.split('\n').find((text) => /^grpc_server_handled_total\{.*"Put".*"OK"/.test(text));
+      return Number(line?.split(' ').at(-1) ?? 0);
+    }),
+  );
+  const share = puts.reduce((sum, count) => sum + count, 0) / puts.length;
+  return `the slowest replica did ${Math.round((100 * Math.min(...puts)) / share)} % of its share`;
+}
+
+function cell({ args }: Step, { rps, p50_ms: p50, p99_ms: p99 }: LoadReport): string {
+  const latency = `${p50.toFixed(1)} / ${p99.toFixed(1)} ms`;
+  return args.includes('-op=watch') ? latency : `${Math.round(rps ?? 0).toLocaleString('en-US')} · ${latency}`;
+}
+
+const lines: string[] = [];
+for (const candidate of candidates) {
+  if (!candidate.name.toLowerCase().includes((options.only as string).toLowerCase())) continue;
+  const reports = await measure(candidate);
+  lines.push(`| ${candidate.name} | ${reports.map((report, i) => cell(steps[i] as Step, report)).join(' | ')} |`);
+}
+const table = [
+  `| | ${steps.map(({ name }) => name).join(' | ')} |`,
+  `|---|${steps.map(() => '---').join('|')}|`,
+  ...lines,
+].join('\n');
+console.log(`\n${table}`);
+if (options.only === '') {
+  writeFileSync(
+    path.join(import.meta.dirname, 'BACKENDS.md'),
+    `# Puts and watch latency on shared databases
+
+Written by \`make bench-backends\`: one run, ${options.seconds} s a step, values of 512 bytes, ${os.cpus().length} cores for
+everything (database, replicas and load generator), a fresh database server for each line. Puts per second · p50 / p99 of a put;
+for the watch p50 / p99 from the begin of a put to its event on a watcher. Connections go round the replicas. "No links":
+replicas only follow the log and write for themselves. "${small}": each replica has a small machine of its own; in the other lines
+all replicas, the database and the load share the cores, so that more of them only cost more.
+
+${table}
+`,
+  );
+}
+process.exit(0);
