@@ -27,6 +27,14 @@ pub fn ask(action: &str) -> Outcome {
     equal(answer.as_str(), "done\n", "the test's answer")
 }
 
+/// The revision in the header of a response.
+macro_rules! revision {
+    ($response:expr) => {
+        $response.header().ok_or("no header")?.revision()
+    };
+}
+pub(crate) use revision;
+
 pub fn equal<T: Debug + PartialEq<U>, U: Debug>(found: T, wanted: U, what: &str) -> Outcome {
     if found == wanted {
         return Ok(());
