@@ -55,6 +55,15 @@ async function replicas(
   return all;
 }
 
+/** On the one that will fail, and then on the others: who wrote last is asked to write for them, and is the worst one to lose. */
+async function loads(failing: Replica, others: readonly Replica[]) {
+  const own = writers([failing], 'own');
+  await own.more(5);
+  const load = writers(others, 'others');
+  await load.more(20);
+  return { own, load };
+}
+
 /** Clients that write through these replicas until `stop`, and the errors that they met. */
 function writers(all: readonly Replica[], name: string) {
   const acknowledged: Acknowledged[] = [];
@@ -204,11 +213,7 @@ async function suite(t: Test, backend: string, database: DatabaseServer): Promis
   await t.test('one is stopped, and goes on', async (t) => {
     const all = await replicas(t, backend, database);
     const [a, b, c] = all as [Replica, Replica, Replica];
-    // Who writes last is asked to write for the others: the worst one to lose.
-    const own = writers([a], 'own');
-    await own.more(5);
-    const load = writers([b, c], 'others');
-    await load.more(20);
+    const { own, load } = await loads(a, [b, c]);
     const before = own.stop();
     await a.server.child.pause();
     await new Promise((resolve) => setTimeout(resolve, stoppedMs));
@@ -224,10 +229,7 @@ async function suite(t: Test, backend: string, database: DatabaseServer): Promis
   await t.test('one is killed, and starts anew', async (t) => {
     const all = await replicas(t, backend, database);
     const [a, b, c] = all as [Replica, Replica, Replica];
-    const own = writers([a], 'own');
-    await own.more(5);
-    const load = writers([b, c], 'others');
-    await load.more(20);
+    const { own, load } = await loads(a, [b, c]);
     const before = own.stop();
     await a.server.child.stop('SIGKILL');
     await load.more(50);
@@ -241,10 +243,7 @@ async function suite(t: Test, backend: string, database: DatabaseServer): Promis
   await t.test('one is cut off from the database', async (t) => {
     const all = await replicas(t, backend, database);
     const [a, b, c] = all as [Replica, Replica, Replica];
-    const own = writers([a], 'own');
-    await own.more(5);
-    const load = writers([b, c], 'others');
-    await load.more(20);
+    const { own, load } = await loads(a, [b, c]);
     for (const mode of ['cut', 'hole'] as const) {
       a.proxy.set(mode);
       await load.more(50);
