@@ -118,6 +118,10 @@ const targets: readonly (readonly [operation: string, throughput: number, cpu: n
   ['put, one client', 1.2, undefined],
 ];
 
+/** Operations at a rate that the load generator sets: who keeps up delivers all of it, and the end of the last second decides the rest. */
+const fixedRate = / puts\/s/;
+const fixedRateTolerance = 1.01;
+
 /** The targets, each said as met or not. */
 function expectations(measured: Measurements): string[] {
   const lines: string[] = [];
@@ -146,7 +150,8 @@ function expectations(measured: Measurements): string[] {
   }
   const slower = measured.operations.filter((operation) => {
     const kine = measured.median('kine', operation)?.perSecond ?? 0;
-    return kine > (measured.median('plinth', operation)?.perSecond ?? 0);
+    const own = measured.median('plinth', operation)?.perSecond ?? 0;
+    return kine > own * (fixedRate.test(operation) ? fixedRateTolerance : 1);
   });
   expect(
     `no operation slower than kine${slower.length > 0 ? ` (slower: ${slower.join('; ')})` : ''}`,
