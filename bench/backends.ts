@@ -25,18 +25,21 @@ interface Step {
 }
 
 const watchRate = 200;
+/** The watches at a rate come first: the more an emulator has done, the longer its reads take, and polls are reads. */
 const steps: readonly Step[] = [
-  { name: 'put, 1 client', args: ['-op=put', '-clients=1', '-conns=1'] },
-  { name: 'put, 16 clients', args: ['-op=put', '-clients=16', '-conns=6'] },
-  { name: 'put, 128 clients', args: ['-op=put', '-clients=128', '-conns=12'] },
   // Connections go round the replicas, so most watchers are on another one than the writer.
   { name: `watch at ${watchRate} puts/s`, args: ['-op=watch', '-watchers=12', `-rate=${watchRate}`, '-conns=6'] },
   {
     name: 'the same, put through one replica',
     args: ['-op=watch', '-watchers=12', `-rate=${watchRate}`, '-conns=6', '-clients=1'],
   },
+  { name: 'put, 1 client', args: ['-op=put', '-clients=1', '-conns=1'] },
+  { name: 'put, 16 clients', args: ['-op=put', '-clients=16', '-conns=6'] },
+  { name: 'put, 128 clients', args: ['-op=put', '-clients=128', '-conns=12'] },
+  { name: 'watch, puts of 128 clients', args: ['-op=watch', '-watchers=3', '-clients=128', '-conns=12'] },
 ];
 
+const values = ['-keys=5000', '-val=512'];
 const warmUpSeconds = 5;
 
 interface Candidate {
@@ -106,16 +109,19 @@ async function measure(candidate: Candidate): Promise<LoadReport[]> {
   const servers = await candidate.start(database);
   const { cores } = candidate;
   const endpoints = servers.map(({ endpoint }) => endpoint).join(',');
+  const load = (...args: readonly string[]): Promise<LoadReport> => loadgen(endpoints, [...args, ...values]);
+  // The keys are there first: two clients that put the same new one at once make kine 0.17.5 panic.
+  await load('-op=fill');
   // What runs for weeks is compiled: on a fifth of a core the compiler would take longer than the steps.
-  await loadgen(endpoints, ['-op=put', '-clients=128', '-conns=12', '-keys=5000', '-val=512', `-d=${warmUpSeconds}s`]);
+  await load('-op=put', '-clients=128', '-conns=12', `-d=${warmUpSeconds}s`);
   const unlimit =
     cores === undefined ? [] : servers.map((server) => limitCpu(server.child.process.pid as number, cores));
   try {
     const reports: LoadReport[] = [];
     for (const step of steps) {
-      const report = await loadgen(endpoints, [...step.args, '-keys=5000', '-val=512', `-d=${options.seconds}s`]);
+      const report = await load(...step.args, `-d=${options.seconds}s`);
       console.log(
-        `${candidate.name}: ${step.name}: ${cell(step, report)}${report.errs > 0 ? ` ${report.errs} errors` : ''}`,
+        `${candidate.name}: ${step.name}: ${cell(step, report)}${report.errs > 0 ? ` ${report.errs} errors, the last: ${report.lastErr}` : ''}`,
       );
       reports.push(report);
     }
