@@ -13,6 +13,7 @@ import { repositoryRoot } from '../test/support/process.ts';
 import type { Server } from '../test/support/server.ts';
 import { limitCpu } from './cpu-limit.ts';
 import { type LoadReport, loadgen } from './loadgen.ts';
+import { cpuMicroseconds } from './process-usage.ts';
 import { type PlinthStart, startCompiledPlinth, startKine } from './servers.ts';
 
 const { values: options } = parseArgs({
@@ -22,9 +23,17 @@ const { values: options } = parseArgs({
 interface Step {
   readonly name: string;
   readonly args: readonly string[];
+  /** Server and load are warmed up before it. */
+  readonly warm?: boolean;
+}
+
+interface Report extends LoadReport {
+  /** Of each server. */
+  readonly cpuMicrosecondsPerRequest: readonly number[];
 }
 
 const watchRate = 200;
+const mostClients = 'put, 128 clients';
 /** The watches at a rate come first: an emulator's reads take longer the more it has done, and polls are reads. */
 const steps: readonly Step[] = [
   { name: `watch at ${watchRate} puts/s`, args: ['-op=watch', '-watchers=12', `-rate=${watchRate}`, '-conns=6'] },
@@ -32,9 +41,9 @@ const steps: readonly Step[] = [
     name: 'the same, put through one replica',
     args: ['-op=watch', '-watchers=12', `-rate=${watchRate}`, '-conns=6', '-clients=1'],
   },
-  { name: 'put, 1 client', args: ['-op=put', '-clients=1', '-conns=1'] },
+  { name: 'put, 1 client', args: ['-op=put', '-clients=1', '-conns=1'], warm: true },
   { name: 'put, 16 clients', args: ['-op=put', '-clients=16', '-conns=6'] },
-  { name: 'put, 128 clients', args: ['-op=put', '-clients=128', '-conns=12'] },
+  { name: mostClients, args: ['-op=put', '-clients=128', '-conns=12'] },
   { name: 'watch, puts of 128 clients', args: ['-op=watch', '-watchers=3', '-clients=128', '-conns=12'] },
 ];
 
@@ -101,7 +110,7 @@ const candidates: readonly Candidate[] = [
   },
 ];
 
-async function measure(candidate: Candidate): Promise<LoadReport[]> {
+async function measure(candidate: Candidate): Promise<Report[]> {
   const backend = sharedBackends.find(({ name }) => name === candidate.database);
   if (!backend || backend.without) throw new Error(backend?.without || candidate.database);
   const database = await backend.start();
@@ -109,22 +118,27 @@ async function measure(candidate: Candidate): Promise<LoadReport[]> {
   const { cores } = candidate;
   const endpoints = servers.map(({ endpoint }) => endpoint).join(',');
   const load = (...args: readonly string[]): Promise<LoadReport> => loadgen(endpoints, [...args, ...values]);
-  // The keys are there first: two clients that put the same new one at once make kine 0.17.5 panic.
-  await load('-op=fill');
+  const warmUp = () => load('-op=put', '-clients=128', '-conns=12', `-d=${warmUpSeconds}s`);
+  const pids = servers.map(({ child }) => child.process.pid as number);
   const unlimit: (() => void)[] = [];
-  if (cores !== undefined) {
-    // What runs for weeks is compiled: on a fifth of a core the compiler would take longer than the steps.
-    await load('-op=put', '-clients=128', '-conns=12', `-d=${warmUpSeconds}s`);
-    unlimit.push(...servers.map((server) => limitCpu(server.child.process.pid as number, cores)));
-  }
   try {
-    const reports: LoadReport[] = [];
+    // The keys are there first: two clients that put the same new one at once make kine 0.17.5 panic.
+    await load('-op=fill');
+    if (cores !== undefined) {
+      // On a fifth of a core the compiler would take longer than the steps.
+      await warmUp();
+      unlimit.push(...pids.map((pid) => limitCpu(pid, cores)));
+    }
+    const reports: Report[] = [];
     for (const step of steps) {
+      if (step.warm && cores === undefined) await warmUp();
+      const before = pids.map(cpuMicroseconds);
       const report = await load(...step.args, `-d=${options.seconds}s`);
-      console.log(
-        `${candidate.name}: ${step.name}: ${cell(step, report)}${report.errs > 0 ? ` ${report.errs} errors, the last: ${report.lastErr}` : ''}`,
-      );
-      reports.push(report);
+      const cpu = pids.map((pid, i) => (cpuMicroseconds(pid) - (before[i] as number)) / Math.max(report.requests, 1));
+      const problem = report.errs > 0 ? `; ${report.errs} errors, the last: ${report.lastErr}` : '';
+      const each = cpu.map((microseconds) => Math.round(microseconds)).join(', ');
+      console.log(`${candidate.name}: ${step.name}: ${cell(step, report)}; CPU per put ${each} µs${problem}`);
+      reports.push({ ...report, cpuMicrosecondsPerRequest: cpu });
     }
     if (servers.length > 1) console.log(`${candidate.name}: ${await fairness(servers)}`);
     return reports;
@@ -153,17 +167,21 @@ function cell({ args }: Step, { rps, p50_ms: p50, p99_ms: p99 }: LoadReport): st
   return args.includes('-op=watch') ? latency : `${Math.round(rps ?? 0).toLocaleString('en-US')} · ${latency}`;
 }
 
+/** Of the server that takes most, with the most clients. */
+function busiestCpu(reports: readonly Report[]): string {
+  const report = reports[steps.findIndex(({ name }) => name === mostClients)] as Report;
+  return `${Math.round(Math.max(...report.cpuMicrosecondsPerRequest))} µs`;
+}
+
 const lines: string[] = [];
 for (const candidate of candidates) {
   if (!candidate.name.toLowerCase().includes((options.only as string).toLowerCase())) continue;
   const reports = await measure(candidate);
-  lines.push(`| ${candidate.name} | ${reports.map((report, i) => cell(steps[i] as Step, report)).join(' | ')} |`);
+  const cells = [...reports.map((report, i) => cell(steps[i] as Step, report)), busiestCpu(reports)];
+  lines.push(`| ${candidate.name} | ${cells.join(' | ')} |`);
 }
-const table = [
-  `| | ${steps.map(({ name }) => name).join(' | ')} |`,
-  `|---|${steps.map(() => '---').join('|')}|`,
-  ...lines,
-].join('\n');
+const heads = [...steps.map(({ name }) => name), `CPU of the busiest server for each ${mostClients}`];
+const table = [`| | ${heads.join(' | ')} |`, `|---|${heads.map(() => '---').join('|')}|`, ...lines].join('\n');
 console.log(`\n${table}`);
 if (options.only === '') {
   writeFileSync(
@@ -173,14 +191,15 @@ if (options.only === '') {
 Written by \`make bench-backends\`: one run, ${options.seconds} s a step, 5,000 keys with values of 512 bytes, ${os.cpus().length} cores
 for everything (database, replicas and load generator), a fresh database server for each line. Puts per second · p50 / p99 of a put; for
 a watch p50 / p99 from the begin of a put to its event on a watcher. Connections go round the replicas, so that most watchers are on
-another one than the writer.
+another one than the writer. Puts are measured after ${warmUpSeconds} s of them.
 
 "No links": replicas only follow the log, by polls (PostgreSQL also notifies), and write for themselves. A strong read of the
 emulator waits the longer the more that emulator has done, a microsecond for each operation, which Spanner does not: so the
 watches at a rate come first.
 
 "${small}": each replica has a small machine of its own, warmed up before; in the other lines all replicas, the database
-and the load share the cores, so that more replicas only cost more.
+and the load share the cores, so that more replicas only cost more. What replicas can do together where each has its own machine
+is bounded by the CPU that a put takes on the busiest, which is the one that writes for all.
 
 ${table}
 `,

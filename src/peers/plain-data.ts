@@ -46,7 +46,11 @@ const shapes: readonly (readonly string[])[] = [
   ['kind', 'revision', 'kvs', 'more', 'count'],
   ['kind', 'revision', 'deleted', 'prevKvs'],
 ];
-const shapeOf = new Map(shapes.map((fields, place) => [fields.join(), place]));
+
+/** Its place in the list; -1: it is not there. */
+function placeOf(names: readonly string[]): number {
+  return shapes.findIndex((fields) => fields.length === names.length && fields.every((field, i) => field === names[i]));
+}
 
 const bytesAtFirst = 4096;
 /** A larger buffer is not kept for the next value. */
@@ -156,8 +160,8 @@ class Writer {
 
   #object(value: Record<string, unknown>): void {
     const names = Object.keys(value);
-    const place = shapeOf.get(names.join());
-    if (place === undefined) {
+    const place = placeOf(names);
+    if (place < 0) {
       this.#tag(Tag.object);
       this.#varint(names.length);
       for (const name of names) {
