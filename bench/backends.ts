@@ -33,7 +33,8 @@ interface Report extends LoadReport {
 }
 
 const watchRate = 200;
-const mostClients = 'put, 128 clients';
+/** Also what warms up. */
+const mostClients: Step = { name: 'put, 128 clients', args: ['-op=put', '-clients=128', '-conns=12'] };
 /** The watches at a rate come first: an emulator's reads take longer the more it has done, and polls are reads. */
 const steps: readonly Step[] = [
   { name: `watch at ${watchRate} puts/s`, args: ['-op=watch', '-watchers=12', `-rate=${watchRate}`, '-conns=6'] },
@@ -43,7 +44,7 @@ const steps: readonly Step[] = [
   },
   { name: 'put, 1 client', args: ['-op=put', '-clients=1', '-conns=1'], warm: true },
   { name: 'put, 16 clients', args: ['-op=put', '-clients=16', '-conns=6'] },
-  { name: mostClients, args: ['-op=put', '-clients=128', '-conns=12'] },
+  mostClients,
   { name: 'watch, puts of 128 clients', args: ['-op=watch', '-watchers=3', '-clients=128', '-conns=12'] },
 ];
 
@@ -118,7 +119,7 @@ async function measure(candidate: Candidate): Promise<Report[]> {
   const { cores } = candidate;
   const endpoints = servers.map(({ endpoint }) => endpoint).join(',');
   const load = (...args: readonly string[]): Promise<LoadReport> => loadgen(endpoints, [...args, ...values]);
-  const warmUp = () => load('-op=put', '-clients=128', '-conns=12', `-d=${warmUpSeconds}s`);
+  const warmUp = () => load(...mostClients.args, `-d=${warmUpSeconds}s`);
   const pids = servers.map(({ child }) => child.process.pid as number);
   const unlimit: (() => void)[] = [];
   try {
@@ -169,7 +170,7 @@ function cell({ args }: Step, { rps, p50_ms: p50, p99_ms: p99 }: LoadReport): st
 
 /** Of the server that takes most, with the most clients. */
 function busiestCpu(reports: readonly Report[]): string {
-  const report = reports[steps.findIndex(({ name }) => name === mostClients)] as Report;
+  const report = reports[steps.indexOf(mostClients)] as Report;
   return `${Math.round(Math.max(...report.cpuMicrosecondsPerRequest))} µs`;
 }
 
@@ -180,7 +181,7 @@ for (const candidate of candidates) {
   const cells = [...reports.map((report, i) => cell(steps[i] as Step, report)), busiestCpu(reports)];
   lines.push(`| ${candidate.name} | ${cells.join(' | ')} |`);
 }
-const heads = [...steps.map(({ name }) => name), `CPU of the busiest server for each ${mostClients}`];
+const heads = [...steps.map(({ name }) => name), `CPU of the busiest server for each ${mostClients.name}`];
 const table = [`| | ${heads.join(' | ')} |`, `|---|${heads.map(() => '---').join('|')}|`, ...lines].join('\n');
 console.log(`\n${table}`);
 if (options.only === '') {
