@@ -1,24 +1,24 @@
 /** The header blocks of answers (gRPC over HTTP/2, Responses). The usual ones are made once. */
 import { encodeHeaders, type HeaderField } from '../hpack/encoder.ts';
+import { type HeaderBlock, RepeatedBlock } from '../hpack/encoder-table.ts';
 import { Code } from '../rpc.ts';
 import { statusTextCharactersMax } from './limits.ts';
 
-const ok: readonly HeaderField[] = [
-  [':status', '200'],
-  ['content-type', 'application/grpc'],
-];
+const status: HeaderField = [':status', '200'];
+const contentType: HeaderField = ['content-type', 'application/grpc'];
+const ok: readonly HeaderField[] = [status, contentType];
 
 /** Response headers, before the first message. */
-export const responseHeaders = encodeHeaders(ok);
+export const responseHeaders = new RepeatedBlock([status], contentType);
 
 export function headersWith(metadata: readonly HeaderField[]): Buffer {
   return encodeHeaders([...ok, ...metadata]);
 }
 
-const okTrailers = encodeHeaders(statusFields(Code.OK, ''));
+const okTrailers = new RepeatedBlock([], ['grpc-status', String(Code.OK)]);
 
 /** What ends a call that has sent response headers. */
-export function trailers(code: Code, text: string, metadata: readonly HeaderField[] = []): Buffer {
+export function trailers(code: Code, text: string, metadata: readonly HeaderField[] = []): HeaderBlock {
   if (code === Code.OK && text === '' && metadata.length === 0) return okTrailers;
   return encodeHeaders([...statusFields(code, text), ...metadata]);
 }

@@ -1,6 +1,6 @@
 /**
- * Writes header blocks of responses. Nothing is ever indexed: blocks do not depend on the connection, so they can be made once
- * and sent to everybody, and there is no table to keep in step with the client's.
+ * Writes header blocks. What `encodeHeaders` gives does not depend on the connection and adds nothing to the client's dynamic table, so
+ * it can be made once and sent to everybody; encoder-table.ts is for the fields that come in every answer.
  */
 import { encodeHuffman, huffmanBytes } from './huffman.ts';
 import { encodeInteger } from './integer.ts';
@@ -8,11 +8,13 @@ import { staticIndexMax, staticNames, staticValues } from './static-table.ts';
 
 export type HeaderField = readonly [name: string, value: string];
 
-/** Flag and prefix of the representations in use (RFC 7541, 6.1, 6.2.2) and of strings (5.2). */
-const indexedFlag = 0x80;
-const indexPrefixMax = 0x7f;
-const literalFlag = 0x00;
-const nameIndexPrefixMax = 0x0f;
+/** Flag and prefix of the representations (RFC 7541, 6.1, 6.2.1, 6.2.2, 6.3) and of strings (5.2). */
+const representations = {
+  indexed: { flag: 0x80, prefixMax: 0x7f },
+  added: { flag: 0x40, prefixMax: 0x3f },
+  literal: { flag: 0x00, prefixMax: 0x0f },
+  size: { flag: 0x20, prefixMax: 0x1f },
+} as const;
 const huffmanFlag = 0x80;
 const lengthPrefixMax = 0x7f;
 
@@ -37,20 +39,44 @@ for (let index = 1; index <= staticIndexMax; index++) {
  * The fields as one block; names are put in lower case (RFC 9113, 8.2). Throws a RangeError for a character that is no octet.
  */
 export function encodeHeaders(fields: readonly HeaderField[]): Buffer {
-  let bytesMax = 0;
-  for (const [name, value] of fields) bytesMax += 3 * integerBytesMax + name.length + value.length;
-  const block = Buffer.allocUnsafe(bytesMax);
+  const block = Buffer.allocUnsafe(fields.reduce((sum, field) => sum + fieldBytesMax(field), 0));
   let position = 0;
-  for (const [name, value] of fields) position = encodeField(name.toLowerCase(), value, block, position);
+  for (const [name, value] of fields) {
+    const index = staticFields.get(name.toLowerCase())?.byValue.get(value);
+    position =
+      index === undefined
+        ? encodeLiteral(name, value, 'literal', block, position)
+        : encodeIndexAt(index, 'indexed', block, position);
+  }
   return block.subarray(0, position);
 }
 
-function encodeField(name: string, value: string, block: Buffer, start: number): number {
-  const known = staticFields.get(name);
-  const index = known?.byValue.get(value);
-  if (index !== undefined) return encodeInteger(index, indexedFlag, indexPrefixMax, block, start);
-  let position = encodeInteger(known?.index ?? 0, literalFlag, nameIndexPrefixMax, block, start);
-  if (known === undefined) position = encodeString(name, block, position);
+/** A field that the client adds to its dynamic table. */
+export function encodeAdded([name, value]: HeaderField): Buffer {
+  const block = Buffer.allocUnsafe(fieldBytesMax([name, value]));
+  return block.subarray(0, encodeLiteral(name, value, 'added', block, 0));
+}
+
+/** A field of the tables by its index, or a new size of the dynamic table. */
+export function encodeIndex(index: number, kind: 'indexed' | 'size' = 'indexed'): Buffer {
+  const block = Buffer.allocUnsafe(integerBytesMax);
+  return block.subarray(0, encodeIndexAt(index, kind, block, 0));
+}
+
+function fieldBytesMax([name, value]: HeaderField): number {
+  return 3 * integerBytesMax + name.length + value.length;
+}
+
+function encodeIndexAt(index: number, kind: keyof typeof representations, block: Buffer, start: number): number {
+  const { flag, prefixMax } = representations[kind];
+  return encodeInteger(index, flag, prefixMax, block, start);
+}
+
+function encodeLiteral(name: string, value: string, kind: 'added' | 'literal', block: Buffer, start: number): number {
+  const lower = name.toLowerCase();
+  const known = staticFields.get(lower);
+  let position = encodeIndexAt(known?.index ?? 0, kind, block, start);
+  if (known === undefined) position = encodeString(lower, block, position);
   return encodeString(value, block, position);
 }
 

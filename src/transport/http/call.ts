@@ -5,8 +5,9 @@
 import type { Backlog } from '../backlog.ts';
 import { encodeHeaders, type HeaderField } from '../hpack/encoder.ts';
 import type { Connection } from '../http2/connection.ts';
+import { noTrailers } from '../http2/frame-writer.ts';
 import type { RequestHead } from '../http2/request-head.ts';
-import { noTrailers, Stream } from '../http2/stream.ts';
+import { Stream } from '../http2/stream.ts';
 import type { HttpAnswer, HttpResponder } from './routes.ts';
 
 /** What it shares with the other requests of its connection. */

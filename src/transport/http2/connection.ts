@@ -3,6 +3,7 @@
  * What a request means is not known here: `accept` makes a stream of it.
  */
 import type { Socket } from 'node:net';
+import type { HeaderBlock } from '../hpack/encoder-table.ts';
 import type { ConnectionOptions } from './connection-options.ts';
 import { ConnectionError, ErrorCode, Flag, FrameType, readWord31, SettingId, windowBytesMost } from './frame.ts';
 import { FrameReader, type FrameSink } from './frame-reader.ts';
@@ -102,12 +103,12 @@ export class Connection implements FrameSink {
   }
 
   /** Response headers that do not end the stream. */
-  writeHeaders(stream: Stream, block: Buffer): void {
+  writeHeaders(stream: Stream, block: HeaderBlock): void {
     this.frames.headers(stream.id, block, 0);
   }
 
   /** Ends the stream. A client that has not finished its side is told to stop (8.1). */
-  writeTrailers(stream: Stream, block: Buffer): void {
+  writeTrailers(stream: Stream, block: HeaderBlock): void {
     stream.localClosed = true;
     this.frames.end(stream.id, block);
     if (!stream.remoteClosed) this.frames.reset(stream.id, ErrorCode.NO_ERROR);
@@ -392,6 +393,7 @@ export class Connection implements FrameSink {
     clearTimeout(this.#timer);
     const before = this.peer.initialWindowBytes;
     applySettings(this.peer, bytes, start, end);
+    this.frames.limitHeaderTable(this.peer.headerTableBytes);
     this.frames.settingsAck();
     const change = this.peer.initialWindowBytes - before;
     if (change === 0) return;

@@ -1,13 +1,17 @@
 /** Frames as this side sends them, into the output of their turn. */
+import { EncoderTable, type HeaderBlock } from '../hpack/encoder-table.ts';
 import { type ErrorCode, Flag, FrameType, frame, frameHeadBytes, writeFrameHead } from './frame.ts';
 import type { Output } from './output.ts';
 
 const empty = Buffer.alloc(0);
+/** Instead of a header block: the stream ends with its DATA. */
+export const noTrailers: HeaderBlock = empty;
 /** No peer allows less in a frame than 16 KiB (6.5.2); with its head it must fit into the output's reservation. */
 const headersBytesMax = 8 * 1024;
 
 export class FrameWriter {
   readonly #output: Output;
+  readonly #table = new EncoderTable();
   /** Headers or DATA went out since this was last set to false. */
   answered = false;
 
@@ -34,15 +38,16 @@ export class FrameWriter {
   }
 
   /** Ends a stream: with this header block, or with DATA where there is none. */
-  end(streamId: number, trailers: Buffer): void {
+  end(streamId: number, trailers: HeaderBlock): void {
     this.answered = true;
-    if (trailers.length > 0) this.headers(streamId, trailers, Flag.END_STREAM);
+    if (trailers !== noTrailers) this.headers(streamId, trailers, Flag.END_STREAM);
     else this.#small(FrameType.DATA, Flag.END_STREAM, streamId, empty);
   }
 
   /** A header block: one frame as long as that is allowed, more by CONTINUATION (6.10). */
-  headers(streamId: number, block: Buffer, flags: number): void {
+  headers(streamId: number, headerBlock: HeaderBlock, flags: number): void {
     this.answered = true;
+    const block = this.#table.encode(headerBlock);
     if (block.length <= headersBytesMax) {
       this.#small(FrameType.HEADERS, flags | Flag.END_HEADERS, streamId, block);
       return;
@@ -52,6 +57,11 @@ export class FrameWriter {
       const last = at + headersBytesMax >= block.length ? Flag.END_HEADERS : 0;
       this.#small(FrameType.CONTINUATION, last, streamId, block.subarray(at, at + headersBytesMax));
     }
+  }
+
+  /** SETTINGS_HEADER_TABLE_SIZE of the peer. */
+  limitHeaderTable(bytes: number): void {
+    this.#table.limit(bytes);
   }
 
   #small(type: number, flags: number, streamId: number, payload: Buffer): void {

@@ -1,4 +1,5 @@
 /** The settings of a peer (RFC 9113, 6.5), and our own as a frame. */
+import { defaultTableBytes } from '../hpack/dynamic-table.ts';
 import {
   ConnectionError,
   ErrorCode,
@@ -13,14 +14,20 @@ import {
 
 const settingBytes = 6;
 
-/** What the peer has said that matters to a server. The other settings limit what a server does not use: push, HPACK's table. */
+/** What the peer has said that matters here. The other settings limit what nobody uses here: push, concurrent streams. */
 export interface PeerSettings {
+  /** The smallest it has ever said: once is enough for HPACK to do without. */
+  headerTableBytes: number;
   initialWindowBytes: number;
   frameBytesMax: number;
 }
 
 export function defaultPeerSettings(): PeerSettings {
-  return { initialWindowBytes: windowBytesDefault, frameBytesMax: frameBytesDefault };
+  return {
+    headerTableBytes: defaultTableBytes,
+    initialWindowBytes: windowBytesDefault,
+    frameBytesMax: frameBytesDefault,
+  };
 }
 
 export function settingsFrame(settings: readonly (readonly [id: number, value: number])[]): Buffer {
@@ -40,7 +47,9 @@ export function applySettings(settings: PeerSettings, bytes: Buffer, start: numb
   for (let at = start; at < end; at += settingBytes) {
     const id = bytes.readUInt16BE(at);
     const value = bytes.readUInt32BE(at + 2);
-    if (id === SettingId.ENABLE_PUSH) {
+    if (id === SettingId.HEADER_TABLE_SIZE) {
+      settings.headerTableBytes = Math.min(settings.headerTableBytes, value);
+    } else if (id === SettingId.ENABLE_PUSH) {
       if (value > 1) throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'ENABLE_PUSH is 0 or 1');
     } else if (id === SettingId.INITIAL_WINDOW_SIZE) {
       if (value > windowBytesMost) {

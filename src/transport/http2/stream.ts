@@ -11,6 +11,7 @@
  *   | half-closed local  |              | x           | (it is reset at once)     |                         |
  *   | closed             | x            | x           | (forgotten)               |                         |
  */
+import type { HeaderBlock } from '../hpack/encoder-table.ts';
 import type { Connection } from './connection.ts';
 import type { ErrorCode } from './frame.ts';
 import type { RequestHead } from './request-head.ts';
@@ -20,9 +21,6 @@ interface Outgoing {
   readonly pieces: readonly Uint8Array[];
   readonly bytes: number;
 }
-
-/** Instead of a header block: the stream ends with its DATA. */
-export const noTrailers = Buffer.alloc(0);
 
 export abstract class Stream {
   readonly connection: Connection;
@@ -42,7 +40,7 @@ export abstract class Stream {
   #offset = 0;
   #left = 0;
   /** The header block that ends the stream once the queue is empty. */
-  #trailers: Buffer | undefined;
+  #trailers: HeaderBlock | undefined;
   /** Of the body, by content-length; and what has come of it. */
   readonly #announcedBytes: number | undefined;
   #bodyBytes = 0;
@@ -98,7 +96,7 @@ export abstract class Stream {
   }
 
   /** Ends the stream with this header block after all DATA. */
-  sendTrailers(block: Buffer): void {
+  sendTrailers(block: HeaderBlock): void {
     if (this.localClosed) return;
     if (this.#queue.length > 0) this.#trailers = block;
     else this.connection.writeTrailers(this, block);

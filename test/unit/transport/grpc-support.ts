@@ -24,7 +24,7 @@ export interface Fixture {
   readonly url: string;
   readonly credentials: grpc.ChannelCredentials;
   /** A client that knows of HTTP/2 only. */
-  readonly connectHttp2: () => http2.ClientHttp2Session;
+  readonly connectHttp2: (settings?: http2.Settings) => http2.ClientHttp2Session;
   readonly counters: Map<string, MethodCounters>;
   readonly internalErrors: unknown[];
   readonly unary: (
@@ -151,7 +151,8 @@ async function startServer(
     client,
     url,
     credentials,
-    connectHttp2: () => (ca ? http2.connect(`https://${url}`, { ca }) : http2.connect(`http://${url}`)),
+    connectHttp2: (settings = {}) =>
+      ca ? http2.connect(`https://${url}`, { ca, settings }) : http2.connect(`http://${url}`, { settings }),
     counters,
     internalErrors,
     unary: (path, request, callOptions = {}, metadata = new grpc.Metadata()) =>

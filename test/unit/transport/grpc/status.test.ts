@@ -3,10 +3,12 @@ import t from 'tap';
 import { trailers, trailersOnly } from '../../../../src/transport/grpc/status.ts';
 import { parseTimeout } from '../../../../src/transport/grpc/timeout.ts';
 import { HpackDecoder } from '../../../../src/transport/hpack/decoder.ts';
+import { EncoderTable, type HeaderBlock } from '../../../../src/transport/hpack/encoder-table.ts';
 import { Code } from '../../../../src/transport/rpc.ts';
 
-function decoded(block: Buffer): Record<string, string> {
+function decoded(headerBlock: HeaderBlock): Record<string, string> {
   const fields: Record<string, string> = {};
+  const block = new EncoderTable().encode(headerBlock);
   const decoder = new HpackDecoder({ tableBytesMax: 4096, headerListBytesMax: 65_536 });
   decoder.decode(block, (name, value) => {
     fields[name] = value;
@@ -15,7 +17,7 @@ function decoded(block: Buffer): Record<string, string> {
 }
 
 t.test('a status with its message, percent-encoded where it is not visible ASCII', async (t) => {
-  t.strictSame(decoded(trailers(Code.OK, '')), { 'grpc-status': '0', 'grpc-message': '' });
+  t.strictSame(decoded(trailers(Code.OK, '')), { 'grpc-status': '0' });
   for (const [text, wire] of [
     ['etcdserver: key is not provided', 'etcdserver: key is not provided'],
     ['100 %', '100 %25'],
