@@ -14,7 +14,7 @@ import type { ActiveCalls } from './active-calls.ts';
 import type { ConnectionCalls } from './connection-calls.ts';
 import { deadlineStepMs, messageOverheadBytes, timerMsMax } from './limits.ts';
 import { MessageReader, type MessageSink, prefixBytes } from './message-reader.ts';
-import { field, type GrpcRequest } from './request.ts';
+import { field } from './request.ts';
 import { headersWith, responseHeaders, trailers, trailersOnly } from './status.ts';
 
 /** What all calls of a server share. */
@@ -74,7 +74,8 @@ export class GrpcCall extends Stream implements Call, ServerStream, MessageSink 
     connection: Connection,
     id: number,
     head: RequestHead,
-    { timeoutMs, gzip }: GrpcRequest,
+    timeoutMs: number | undefined,
+    gzip: boolean,
     { method, counters }: Route,
     context: CallContext,
     calls: ConnectionCalls,

@@ -2,11 +2,9 @@
 import type { RequestHead } from '../http2/request-head.ts';
 import type { MethodTable, Route } from '../method-table.ts';
 import { Code } from '../rpc.ts';
-import { parseTimeout } from './timeout.ts';
 
 export interface GrpcRequest {
   readonly route: Route | undefined;
-  readonly timeoutMs: number | undefined;
   /** Messages may be compressed by gzip. */
   readonly gzip: boolean;
   /** Why it is answered without a handler. */
@@ -22,9 +20,15 @@ export function grpcRequest(head: RequestHead, table: MethodTable): GrpcRequest 
   return head.route as GrpcRequest;
 }
 
+/** A call whose timeout is malformed is none that is served. */
+export function withMalformedTimeout(request: GrpcRequest, { tooLarge }: RequestHead, timeout: string): GrpcRequest {
+  if (request.httpStatus !== undefined || tooLarge) return request;
+  const refusal = { code: Code.INTERNAL, text: `malformed grpc-timeout: ${JSON.stringify(timeout)}` };
+  return { ...request, refusal };
+}
+
 const otherHttp: GrpcRequest = {
   route: undefined,
-  timeoutMs: undefined,
   gzip: false,
   refusal: undefined,
   httpStatus: 415,
@@ -36,17 +40,12 @@ function understand(head: RequestHead, table: MethodTable): GrpcRequest {
   // As etcd tells them apart; of a head that is too large the field may be missing.
   if (!contentType.startsWith('application/grpc') && !head.tooLarge) return otherHttp;
   const route = table.find(head.path);
-  const timeout = field(head, 'grpc-timeout');
-  const timeoutMs = timeout === undefined ? undefined : parseTimeout(timeout);
   const encoding = field(head, 'grpc-encoding') ?? 'identity';
-  const request = { ...otherHttp, route, timeoutMs, gzip: encoding === 'gzip', httpStatus: undefined, http: false };
+  const request = { ...otherHttp, route, gzip: encoding === 'gzip', httpStatus: undefined, http: false };
   const refused = (code: Code, text: string): GrpcRequest => ({ ...request, refusal: { code, text } });
   if (head.tooLarge) return refused(Code.RESOURCE_EXHAUSTED, 'the header fields of the request are too large');
   if (!/^application\/grpc($|[+;])/.test(contentType)) return { ...request, httpStatus: 415 };
   if (head.method !== 'POST') return { ...request, httpStatus: 405 };
-  if (timeout !== undefined && timeoutMs === undefined) {
-    return refused(Code.INTERNAL, `malformed grpc-timeout: ${JSON.stringify(timeout)}`);
-  }
   if (route === undefined) return refused(Code.UNIMPLEMENTED, table.unknown(head.path));
   if (encoding !== 'gzip' && encoding !== 'identity') {
     // grpc-go's text.

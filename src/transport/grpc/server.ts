@@ -13,7 +13,8 @@ import { type CallContext, GrpcCall } from './call.ts';
 import { ConnectionCalls } from './connection-calls.ts';
 import { requestBytesMax } from './limits.ts';
 import { RefusedCall } from './refused-call.ts';
-import { grpcRequest } from './request.ts';
+import { grpcRequest, withMalformedTimeout } from './request.ts';
+import { parseTimeout } from './timeout.ts';
 
 export class PlinthGrpcServer implements GrpcServer {
   readonly #options: GrpcServerOptions;
@@ -47,15 +48,18 @@ export class PlinthGrpcServer implements GrpcServer {
     const calls = new ConnectionCalls(new Backlog(connectionBufferedBytesMax, () => {}));
     return {
       ...this.#options,
-      accept(connection, id, head) {
+      accept(connection, id, head, timeout) {
         // A handler goes on for a while after its call was cancelled.
         if (calls.running >= concurrentStreamsMax || calls.requestBytes > requestBytesMax) return undefined;
-        const request = grpcRequest(head, table);
+        const timeoutMs = timeout === undefined ? undefined : parseTimeout(timeout);
+        const known = grpcRequest(head, table);
+        const malformed = timeout !== undefined && timeoutMs === undefined;
+        const request = malformed ? withMalformedTimeout(known, head, timeout) : known;
         if (request.http && http !== undefined) return new HttpCall(connection, id, head, http, calls);
         const { route, refusal, httpStatus } = request;
         return route === undefined || refusal !== undefined || httpStatus !== undefined
           ? new RefusedCall(connection, id, head, request)
-          : new GrpcCall(connection, id, head, request, route, context, calls);
+          : new GrpcCall(connection, id, head, timeoutMs, request.gzip, route, context, calls);
       },
       onClosed: (connection) => this.#connections.delete(connection),
     };

@@ -12,6 +12,8 @@ const lengthPrefixMax = 0x7f;
 export class BlockReader {
   /** Where the next octet is. */
   position = 0;
+  /** Where the block ends. */
+  end = 0;
   /** Connections whose client indexes what it repeats never need one. */
   #cache: LiteralCache | undefined;
 
@@ -44,7 +46,7 @@ export class BlockReader {
   }
 
   #octet(block: Buffer): number {
-    if (this.position >= block.length) throw new HpackError('the header block is cut off');
+    if (this.position >= this.end) throw new HpackError('the header block is cut off');
     return block[this.position++]!;
   }
 
@@ -52,7 +54,7 @@ export class BlockReader {
   #enterString(block: Buffer, first: number): number {
     const length = this.integer(block, first, lengthPrefixMax);
     const start = this.position;
-    if (length > block.length - start) throw new HpackError('a string is longer than the header block');
+    if (length > this.end - start) throw new HpackError('a string is longer than the header block');
     this.position = start + length;
     return start;
   }

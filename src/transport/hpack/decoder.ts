@@ -67,20 +67,21 @@ export class HpackDecoder {
   }
 
   /**
-   * Decodes one whole block and hands out its headers as they are: names and values are not checked (RFC 9113, 8.2.1 is the
+   * Decodes one whole block, `bytes` from `start` up to `end`, and hands out its headers as they are: names and values are not checked (RFC 9113, 8.2.1 is the
    * caller's). Throws `HpackError`; the decoder is useless after that. `onHeader` must not throw.
    *
    * A block of n octets costs time and memory in proportion to n, however often it refers to large entries: beyond
    * `headerListBytesMax` it is read only for what it does to the table.
    */
-  decode(block: Buffer, onHeader: (name: string, value: string) => void): DecodeResult {
+  decode(block: Buffer, onHeader: (name: string, value: string) => void, start = 0, end = block.length): DecodeResult {
     const reader = this.#reader;
     const table = this.#table;
     const listBytesMax = this.#headerListBytesMax;
     let listBytes = 0;
-    reader.position = 0;
+    reader.position = start;
+    reader.end = end;
     this.#updateSize(block);
-    while (reader.position < block.length) {
+    while (reader.position < end) {
       const first = block[reader.position++]!;
       let name: string;
       let value: string;
@@ -110,7 +111,7 @@ export class HpackDecoder {
   #updateSize(block: Buffer): void {
     const reader = this.#reader;
     const table = this.#table;
-    while (reader.position < block.length) {
+    while (reader.position < reader.end) {
       const first = block[reader.position]!;
       if (first < sizeUpdateFlag || first >= addedFlag) break;
       reader.position++;

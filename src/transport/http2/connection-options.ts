@@ -10,8 +10,8 @@ export interface ConnectionOptions extends KeepaliveOptions, LifetimeOptions, Pa
   readonly streamWindowBytes: number;
   readonly connectionWindowBytes: number;
   readonly concurrentStreamsMax: number;
-  /** A request has come; its DATA follows. undefined: refused, the client may ask again elsewhere. */
-  accept(connection: Connection, id: number, head: RequestHead): Stream | undefined;
+  /** A request has come; its DATA follows. `timeout`: its grpc-timeout. undefined: refused, the client may ask again elsewhere. */
+  accept(connection: Connection, id: number, head: RequestHead, timeout: string | undefined): Stream | undefined;
   /** A bug of ours, met while the connection was served. It is closed. */
   onInternalError(place: string, error: unknown): void;
   /** Last: no socket, no streams. */

@@ -321,8 +321,8 @@ export class Connection implements FrameSink {
       this.#refuse(streamId, ErrorCode.PROTOCOL_ERROR); // 8.1.1
       return;
     }
-    const stream =
-      this.#streams.size < this.#options.concurrentStreamsMax ? this.#options.accept(this, streamId, head) : undefined;
+    const room = this.#streams.size < this.#options.concurrentStreamsMax;
+    const stream = room ? this.#options.accept(this, streamId, head, this.#blocks.timeout) : undefined;
     if (stream === undefined) {
       this.#refuse(streamId, ErrorCode.REFUSED_STREAM); // 5.1.2
       return;

@@ -24,6 +24,10 @@ const forbiddenInValue = /[\0\r\n]|^[ \t]|[ \t]$/;
 const connectionFields = new Set(['connection', 'proxy-connection', 'keep-alive', 'transfer-encoding', 'upgrade']);
 const pseudoFields = new Set([':method', ':scheme', ':path', ':authority']);
 
+export function isFieldValue(text: string): boolean {
+  return !forbiddenInValue.test(text);
+}
+
 /** undefined: malformed (8.1.1), which is a PROTOCOL_ERROR of the stream. `fields`: names and values in turn. */
 export function requestHead(fields: readonly string[], tooLarge: boolean): RequestHead | undefined {
   const pseudo = new Map<string, string>();
@@ -34,7 +38,7 @@ export function requestHead(fields: readonly string[], tooLarge: boolean): Reque
     const name = fields[i]!;
     const value = fields[i + 1]!;
     bytes += name.length + value.length + entryOverheadBytes;
-    if (forbiddenInValue.test(value)) return undefined;
+    if (!isFieldValue(value)) return undefined;
     if (name.startsWith(':')) {
       // Only known ones, once, and before all others (8.3).
       if (!pseudoFields.has(name) || pseudo.has(name) || regular.length > 0) return undefined;
@@ -61,7 +65,7 @@ export function requestHead(fields: readonly string[], tooLarge: boolean): Reque
 /** Trailers have no pseudo fields (8.1). */
 export function areTrailers(fields: readonly string[]): boolean {
   for (let i = 0; i < fields.length; i += 2) {
-    if (!isRegular(fields[i]!, fields[i + 1]!) || forbiddenInValue.test(fields[i + 1]!)) return false;
+    if (!isRegular(fields[i]!, fields[i + 1]!) || !isFieldValue(fields[i + 1]!)) return false;
   }
   return true;
 }

@@ -25,6 +25,7 @@ t.test('C.1 integers', (t) => {
     const block = Buffer.from(hex, 'hex');
     const reader = new BlockReader();
     reader.position = 1;
+    reader.end = block.length;
     t.equal(reader.integer(block, block[0]!, prefixMax), value);
     t.equal(reader.position, block.length);
   }
