@@ -4,6 +4,7 @@
  */
 import assert from 'node:assert/strict';
 import { HpackDecoder } from '../../src/transport/hpack/decoder.ts';
+import { defaultTableBytes } from '../../src/transport/hpack/dynamic-table.ts';
 import {
   ErrorCode,
   Flag,
@@ -42,6 +43,7 @@ interface Answer {
 interface ChangedSettings {
   readonly initialWindowBytes: number | undefined;
   readonly frameBytesMax: number | undefined;
+  readonly headerTableBytes: number | undefined;
 }
 
 const prefixBytes = 5;
@@ -61,10 +63,9 @@ const flagsOf: readonly number[] = [
   Flag.END_HEADERS, // CONTINUATION
 ];
 
-/** Blocks of answers stand for themselves, since the server never indexes: each is decoded once for all connections, if it is short. */
-const decoded = new Map<string, Fields>();
-const decodedMax = 2000;
-const decodedBlockBytesMax = 500;
+/** The first octet of a block that begins with a new size of the table: 001xxxxx (RFC 7541, 6.3). */
+const sizeUpdateMask = 0xe0;
+const sizeUpdateFlag = 0x20;
 
 export class Judge {
   readonly #listener: Listener;
@@ -79,6 +80,11 @@ export class Judge {
   #initialWindowBytes = windowBytesDefault;
   #frameBytesMax = frameBytesDefault;
   #settingsSeen = false;
+  readonly #decoder = new HpackDecoder({ tableBytesMax: defaultTableBytes, headerListBytesMax: 2 ** 20 });
+  /** How large the table may be that the server fills, and whether its next block must begin by saying that it knows. */
+  #tableBytesMax = defaultTableBytes;
+  #sizeUpdateDue = false;
+  #sizeUpdateSeen = false;
   #lastStreamId = Number.POSITIVE_INFINITY;
   #failed = false;
   /** A header block without its end, and the stream and flags of its HEADERS. */
@@ -125,6 +131,7 @@ export class Judge {
       this.#settings.push({
         initialWindowBytes: pairs.get(SettingId.INITIAL_WINDOW_SIZE),
         frameBytesMax: pairs.get(SettingId.MAX_FRAME_SIZE),
+        headerTableBytes: pairs.get(SettingId.HEADER_TABLE_SIZE),
       });
     } else if (type === FrameType.PING && (flags & Flag.ACK) === 0) this.#pings.push(payload);
   }
@@ -206,7 +213,7 @@ export class Judge {
     const { streamId, flags, pieces } = this.#block!;
     this.#block = undefined;
     const answer = this.#answer('HEADERS', streamId);
-    const fields = decode(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
+    const fields = this.#decode(pieces.length === 1 ? pieces[0]! : Buffer.concat(pieces));
     const ends = (flags & Flag.END_STREAM) !== 0;
     if (answer.state === 'waiting') {
       answer.state = 'headers';
@@ -224,6 +231,21 @@ export class Judge {
     }
     answer.state = 'ended';
     this.#listener.onEnd(streamId, fields);
+  }
+
+  #decode(block: Buffer): Fields {
+    if (this.#sizeUpdateDue) {
+      assert.equal(block[0]! & sizeUpdateMask, sizeUpdateFlag, 'a block after a smaller table begins with its size');
+      this.#sizeUpdateDue = false;
+      this.#sizeUpdateSeen = true;
+    }
+    const fields = new Map<string, string>();
+    this.#decoder.decode(block, (name, value) => {
+      assert.ok(!fields.has(name) || !name.startsWith(':'), `${name} twice`);
+      fields.set(name, value);
+    });
+    assert.ok(this.#decoder.table.bytes <= this.#tableBytesMax, 'the table is no larger than allowed');
+    return fields;
   }
 
   #onReset(streamId: number, payload: Buffer): void {
@@ -251,6 +273,12 @@ export class Judge {
     const changed = this.#settings.shift();
     assert.ok(changed, 'settings are acknowledged that were not sent');
     this.#frameBytesMax = changed.frameBytesMax ?? this.#frameBytesMax;
+    const tableBytesMax = changed.headerTableBytes ?? this.#tableBytesMax;
+    if (tableBytesMax < this.#tableBytesMax) {
+      // A server that does not use its table any more has said so once.
+      this.#sizeUpdateDue = !this.#sizeUpdateSeen;
+      this.#tableBytesMax = tableBytesMax;
+    }
     const change = (changed.initialWindowBytes ?? this.#initialWindowBytes) - this.#initialWindowBytes;
     if (change === 0) return;
     this.#initialWindowBytes += change;
@@ -307,26 +335,4 @@ function pairsOf(payload: Buffer): Map<number, number> {
   const pairs = new Map<number, number>();
   for (let at = 0; at + 6 <= payload.length; at += 6) pairs.set(payload.readUInt16BE(at), payload.readUInt32BE(at + 2));
   return pairs;
-}
-
-function decode(block: Buffer): Fields {
-  if (block.length > decodedBlockBytesMax) return decodeAnew(block);
-  const key = block.toString('latin1');
-  let fields = decoded.get(key);
-  if (fields === undefined) {
-    fields = decodeAnew(block);
-    if (decoded.size >= decodedMax) decoded.clear();
-    decoded.set(key, fields);
-  }
-  return fields;
-}
-
-function decodeAnew(block: Buffer): Fields {
-  const fields = new Map<string, string>();
-  const decoder = new HpackDecoder({ tableBytesMax: 0, headerListBytesMax: 2 ** 20 });
-  decoder.decode(block, (name, value) => {
-    assert.ok(!fields.has(name) || !name.startsWith(':'), `${name} twice`);
-    fields.set(name, value);
-  });
-  return fields;
 }

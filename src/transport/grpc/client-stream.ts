@@ -73,7 +73,7 @@ export class ClientStream implements FrameSink, MessageSink {
     const socket = connect(address, options.authorities);
     this.#socket = socket;
     this.#output = new Output(socket, () => this.#pump());
-    this.#frames = new FrameWriter(this.#output);
+    this.#frames = new FrameWriter(this.#output, this.#peer);
     socket.on('data', (chunk: Buffer) => this.#received(chunk));
     socket.on('error', (error) => this.#end(error));
     socket.on('close', () => this.#end(new Error('the connection was closed')));

@@ -67,39 +67,39 @@ export class HpackDecoder {
   }
 
   /**
-   * Decodes one whole block, `bytes` from `start` up to `end`, and hands out its headers as they are: names and values are not checked (RFC 9113, 8.2.1 is the
-   * caller's). Throws `HpackError`; the decoder is useless after that. `onHeader` must not throw.
+   * Decodes one whole block, `bytes` from `start` up to `end`, and hands out its headers as they are: names and values are not
+   * checked (RFC 9113, 8.2.1 is the caller's). Throws `HpackError`; the decoder is useless after that. `onHeader` must not throw.
    *
    * A block of n octets costs time and memory in proportion to n, however often it refers to large entries: beyond
    * `headerListBytesMax` it is read only for what it does to the table.
    */
-  decode(block: Buffer, onHeader: (name: string, value: string) => void, start = 0, end = block.length): DecodeResult {
+  decode(bytes: Buffer, onHeader: (name: string, value: string) => void, start = 0, end = bytes.length): DecodeResult {
     const reader = this.#reader;
     const table = this.#table;
     const listBytesMax = this.#headerListBytesMax;
     let listBytes = 0;
     reader.position = start;
     reader.end = end;
-    this.#updateSize(block);
+    this.#updateSize(bytes);
     while (reader.position < end) {
-      const first = block[reader.position++]!;
+      const first = bytes[reader.position++]!;
       let name: string;
       let value: string;
       if (first >= indexedFlag) {
-        const index = reader.integer(block, first, indexedFlag - 1);
+        const index = reader.integer(bytes, first, indexedFlag - 1);
         name = this.#name(index);
         value = index <= staticIndexMax ? staticValues[index]! : table.valueAt(index - staticIndexMax);
       } else if (first >= addedFlag) {
-        const index = reader.integer(block, first, addedFlag - 1);
-        name = index === 0 ? reader.string(block) : this.#name(index);
-        value = reader.string(block);
+        const index = reader.integer(bytes, first, addedFlag - 1);
+        name = index === 0 ? reader.string(bytes) : this.#name(index);
+        value = reader.string(bytes);
         table.add(name, value);
       } else if (first >= sizeUpdateFlag) {
         throw new HpackError('a size update is not at the beginning of the header block');
       } else {
-        const index = reader.integer(block, first, neverIndexedFlag - 1);
-        name = index === 0 ? reader.repeatedString(block) : this.#name(index);
-        value = first >= neverIndexedFlag ? reader.string(block) : reader.repeatedString(block);
+        const index = reader.integer(bytes, first, neverIndexedFlag - 1);
+        name = index === 0 ? reader.repeatedString(bytes) : this.#name(index);
+        value = first >= neverIndexedFlag ? reader.string(bytes) : reader.repeatedString(bytes);
       }
       listBytes += name.length + value.length + entryOverheadBytes;
       if (listBytes <= listBytesMax) onHeader(name, value);

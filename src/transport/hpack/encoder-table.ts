@@ -45,6 +45,7 @@ export class EncoderTable {
   /** In the order in which they were added. */
   readonly #entries: RepeatedBlock[] = [];
   #roomBytes = defaultTableBytes;
+  #limitBytes = defaultTableBytes;
   #emptied = false;
 
   /** The octets of a block that is sent next: each call changes what the client has. */
@@ -65,11 +66,12 @@ export class EncoderTable {
   }
 
   /**
-   * The client's SETTINGS_HEADER_TABLE_SIZE, which it has to be told is heeded, once it is below what is in use (4.2). Such a client gets no
-   * entries from then on; a larger table than the default is not needed.
+   * The client's SETTINGS_HEADER_TABLE_SIZE. Below the default it has to be told that it is heeded (4.2), and gets no entries from
+   * then on. A larger table is not needed.
    */
   limit(bytes: number): void {
-    if (bytes >= defaultTableBytes) return;
+    if (bytes >= this.#limitBytes) return;
+    this.#limitBytes = 0;
     this.#entries.length = 0;
     this.#roomBytes = 0;
     this.#emptied = true;

@@ -64,7 +64,7 @@ export class Connection implements FrameSink {
     this.streamWindowBytes = options.streamWindowBytes;
     this.patience = new Patience(options);
     this.output = new Output(socket, () => this.#drained());
-    this.frames = new FrameWriter(this.output);
+    this.frames = new FrameWriter(this.output, this.peer);
     this.sender = new Sender(this.output, this.peer);
     this.output.write(
       settingsFrame([
@@ -393,7 +393,6 @@ export class Connection implements FrameSink {
     clearTimeout(this.#timer);
     const before = this.peer.initialWindowBytes;
     applySettings(this.peer, bytes, start, end);
-    this.frames.limitHeaderTable(this.peer.headerTableBytes);
     this.frames.settingsAck();
     const change = this.peer.initialWindowBytes - before;
     if (change === 0) return;

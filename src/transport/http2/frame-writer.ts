@@ -2,6 +2,7 @@
 import { EncoderTable, type HeaderBlock } from '../hpack/encoder-table.ts';
 import { type ErrorCode, Flag, FrameType, frame, frameHeadBytes, writeFrameHead } from './frame.ts';
 import type { Output } from './output.ts';
+import type { PeerSettings } from './settings.ts';
 
 const empty = Buffer.alloc(0);
 /** Instead of a header block: the stream ends with its DATA. */
@@ -11,12 +12,14 @@ const headersBytesMax = 8 * 1024;
 
 export class FrameWriter {
   readonly #output: Output;
+  readonly #peer: PeerSettings;
   readonly #table = new EncoderTable();
   /** Headers or DATA went out since this was last set to false. */
   answered = false;
 
-  constructor(output: Output) {
+  constructor(output: Output, peer: PeerSettings) {
     this.#output = output;
+    this.#peer = peer;
   }
 
   /** A DATA frame of two pieces that are small. */
@@ -47,6 +50,7 @@ export class FrameWriter {
   /** A header block: one frame as long as that is allowed, more by CONTINUATION (6.10). */
   headers(streamId: number, headerBlock: HeaderBlock, flags: number): void {
     this.answered = true;
+    this.#table.limit(this.#peer.headerTableBytes);
     const block = this.#table.encode(headerBlock);
     if (block.length <= headersBytesMax) {
       this.#small(FrameType.HEADERS, flags | Flag.END_HEADERS, streamId, block);
@@ -57,11 +61,6 @@ export class FrameWriter {
       const last = at + headersBytesMax >= block.length ? Flag.END_HEADERS : 0;
       this.#small(FrameType.CONTINUATION, last, streamId, block.subarray(at, at + headersBytesMax));
     }
-  }
-
-  /** SETTINGS_HEADER_TABLE_SIZE of the peer. */
-  limitHeaderTable(bytes: number): void {
-    this.#table.limit(bytes);
   }
 
   #small(type: number, flags: number, streamId: number, payload: Buffer): void {

@@ -91,8 +91,8 @@ export class HeaderBlocks {
   }
 
   /**
-   * The block is `bytes` from `start` up to `end`. undefined: malformed. Throws ConnectionError where HPACK itself is violated. The head may
-   * be that of many requests; what is of this one alone is `timeout`.
+   * The block is `bytes` from `start` up to `end`. undefined: malformed. Throws ConnectionError where HPACK itself is violated. The head
+   * may be that of many requests; what is of this one alone is `timeout`.
    */
   request(bytes: Buffer, start: number, end: number): RequestHead | undefined {
     const short = end - start <= knownBlockBytesMax;
@@ -142,8 +142,8 @@ export class HeaderBlocks {
   }
 
   /**
-   * The decoded fields are these. Once found equal, the new strings take the place of the old ones: those of the dynamic table come again as
-   * the same objects, which are compared without a look at their characters.
+   * The decoded fields are these. Once found equal, the new strings take the place of the old ones: those of the dynamic table come
+   * again as the same objects, which are compared without a look at their characters.
    */
   #repeats({ fields, timeoutAt }: KnownFields): boolean {
     if (fields.length !== this.#count) return false;
