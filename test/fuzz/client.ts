@@ -225,6 +225,7 @@ export class Client implements Listener {
     if (random.chance(0.7)) pairs.push([SettingId.INITIAL_WINDOW_SIZE, random.pick(windows)]);
     if (random.chance(0.3)) pairs.push([SettingId.MAX_FRAME_SIZE, random.pick([16_384, 20_000, 2 ** 24 - 1])]);
     if (random.chance(0.2)) pairs.push([SettingId.ENABLE_PUSH, 0]);
+    if (random.chance(0.2)) pairs.push([SettingId.HEADER_TABLE_SIZE, random.pick([0, 50, 4096, 65_536])]);
     if (random.chance(0.2)) pairs.push([random.integer(7, 100), random.integer(0, 2 ** 32 - 1)]);
     return settings(pairs);
   }
