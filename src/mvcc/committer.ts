@@ -89,11 +89,13 @@ export interface CommitterOptions {
  * many requests are there as were answered and queued then, for at most this share of the time that the append took …
  */
 const lingerShare = 1 / 4;
-/** … and not longer than this; shorter than 1 ms is not worth a timer. */
+/** … and not longer than this. */
 const lingerMsMax = 4;
-/** While other replicas forward their writes here, which come by a longer way, it is worth more; and 1 ms in any case. */
+/** No timer is shorter. After an append that was so fast that this is more than its share, the most of them are enough. */
+const lingerMsMin = 1;
+const mostShare = 0.6;
+/** While other replicas forward their writes here, which come by a longer way, it is worth more. */
 const forwardedLingerShare = 1 / 2;
-const forwardedLingerMsMin = 1;
 /** They count as forwarding for this long after the last one. */
 const forwardingMs = 50;
 /**
@@ -196,9 +198,10 @@ export class Committer {
     }
     const forwarding = now - this.#forwardedAtMs < forwardingMs;
     const share = forwarding ? forwardedLingerShare : lingerShare;
-    const lingerMs = Math.max(forwarding ? forwardedLingerMsMin : 0, Math.min(this.#appendMs * share, lingerMsMax));
-    this.#expected = Math.min(expected, batchRequestsMax);
-    this.#lingerUntilMs = lingerMs < 1 ? Number.NEGATIVE_INFINITY : now + lingerMs;
+    const lingerMs = Math.min(this.#appendMs * share, lingerMsMax);
+    const enough = lingerMs < lingerMsMin && !forwarding ? Math.floor(expected * mostShare) : expected;
+    this.#expected = Math.min(enough, batchRequestsMax);
+    this.#lingerUntilMs = now + Math.max(lingerMs, lingerMsMin);
   }
 
   get #inTurns(): boolean {

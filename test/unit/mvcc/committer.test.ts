@@ -133,7 +133,7 @@ t.test('while writers change, who has won a slot lets the others go first', asyn
   const other = await f.other();
   await other.put('theirs', '1');
   f.storage.on.log.append = async (call, after, id, data) => {
-    f.clock.now += 4;
+    f.clock.now += 15;
     return await call(after, id, data);
   };
   await f.committer.propose(100, put('mine', '1'));
