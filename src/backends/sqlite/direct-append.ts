@@ -1,8 +1,8 @@
 /**
  * Appends in the main thread. To hand a batch to the writer's thread and back takes about as long as a fast disk takes to make it
- * durable, and a client that writes alone waits for both. So while next to nothing else is going on, the main thread commits itself.
+ * durable, and whoever writes waits for both. So while the main thread has time to spare, it commits itself.
  *
- * What that may cost is bounded: a commit of usual length must be shorter than the pauses in which nobody asks for anything, and
+ * What that may cost is bounded: it ends where the pauses, in which nobody asks for anything, get too short for the commits, and
  * after one that took long the thread has them again for many times as long (docs/decisions/0008-commit-where-it-is-shortest.md).
  */
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
@@ -12,10 +12,10 @@ import { errorCodeOf, failureOf } from './failure.ts';
 import { type Database, openDatabase } from './schema.ts';
 import type { ThreadSettings } from './writer.ts';
 
-/** More than that are several requests, which come while others are under way. */
-const bytesMax = 16 * 1024;
+/** A longer batch is not written in a moment. */
+const bytesMax = 64 * 1024;
 /** Of the time since the append before began, the event loop was busy with other things for less than this. */
-const busyShareMax = 0.5;
+const busyShareMax = 0.7;
 /** An append that takes longer, in whichever thread, … */
 const shortMs = 2;
 /** … keeps the next ones out of the main thread for so many times as long. */

@@ -83,7 +83,7 @@ export class Connection implements FrameSink {
     const late = new ConnectionError(ErrorCode.SETTINGS_TIMEOUT, 'no SETTINGS');
     this.#timer = setTimeout(() => this.#fail(late), settingsTimeoutMs).unref();
     socket.on('data', (chunk: Buffer) => this.#onBytes(chunk));
-    socket.on('error', ignore);
+    socket.on('error', () => {});
     socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#onClose());
     socket.setTimeout(0);
@@ -157,6 +157,7 @@ export class Connection implements FrameSink {
     this.#keepalive.heard();
     if (this.#failed) return;
     this.#guarded(() => this.#reader.push(chunk));
+    this.output.flush(); // It goes on while others of this turn are served.
     if (this.output.bufferedBytes > unreadBytesMax && !this.#failed && !this.#paused) {
       this.#paused = true;
       this.#socket.pause();
@@ -495,5 +496,3 @@ export class Connection implements FrameSink {
     this.#options.onClosed(this);
   }
 }
-
-function ignore(): void {}

@@ -41,7 +41,7 @@ t.test('it is the same conditional append', async (t) => {
 
 t.test('a large batch is for the thread', async (t) => {
   const { storage, direct } = await begin(t);
-  t.equal(direct.append(3, 'large', new Uint8Array(16 * 1024 + 1)), undefined);
+  t.equal(direct.append(3, 'large', new Uint8Array(64 * 1024 + 1)), undefined);
   t.same(await readAll(storage, -1), filled(0, 3), 'nothing was done');
 });
 
