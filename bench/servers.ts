@@ -48,6 +48,8 @@ export async function startCompiledPlinth(options: PlinthStart = {}): Promise<Se
   const directory = temporaryDirectory('plinth');
   const url = `http://127.0.0.1:${port}`;
   const args = [
+    // As npm start does.
+    '--max-semi-space-size=8',
     ...(options.node ?? []),
     options.program ?? plinthEntry,
     'serve',

@@ -5,7 +5,8 @@
  * of its own and nothing is copied when a batch is applied.
  *
  * Segments of which little is live any more (the newest version of its key) go sooner: of those only the last few megabytes stay, for
- * events that are about to be sent and readers that are a little behind. So memory follows the data, not the writes.
+ * events that are about to be sent and readers that are a little behind. What is live of one that goes is copied to a young segment. So
+ * memory follows the data, not the writes, and values that are not written stay while others are.
  */
 import type { Version } from './key-index.ts';
 
@@ -18,6 +19,8 @@ export class Segment {
   position = Number.POSITIVE_INFINITY;
   /** Of KeyValues that are the newest of their keys and are here. */
   liveBytes = 0;
+  /** Those, as far as they are looked after. */
+  readonly live: Version[] = [];
   /** Among those of which little is live. */
   stale = false;
 
@@ -34,6 +37,8 @@ const staleShare = 1 / 4;
 /** … and of such segments so much stays, or this part of the cache if that is less. */
 const staleBytesMax = 4 * 1024 * 1024;
 const staleCacheShare = 1 / 4;
+/** So many live versions of a segment are looked after: a version that leaves is searched for among them. */
+const liveVersionsMax = 1000;
 /** Dropped segments are taken out of the list when they are so many, and half of it. */
 const droppedMax = 1024;
 
@@ -56,6 +61,9 @@ export class ValueCache {
   #stale: Segment[] = [];
   #firstStale = 0;
   #staleBytes = 0;
+  /** While a write is applied. Who reads may have the places of several versions at hand, which then must stay. */
+  #rescues = false;
+  #trimming = false;
 
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
@@ -93,13 +101,23 @@ export class ValueCache {
 
   /** The version is the newest of its key now; `before` was. Its segment need not be in the cache yet. */
   supersede(before: Version | undefined, version: Version): void {
-    if (!version.deleted) version.segment.liveBytes += version.length;
-    if (before !== undefined && !before.deleted) this.#leave(before);
+    if (!version.deleted) enter(version);
+    if (before === undefined || before.deleted) return;
+    this.#rescues = true;
+    this.#leave(before);
+    this.#rescues = false;
   }
 
   /** The version needs its place no more. */
-  #leave({ segment, length }: Version): void {
-    segment.liveBytes -= length;
+  #leave(version: Version): void {
+    const { segment } = version;
+    segment.liveBytes -= version.length;
+    const { live } = segment;
+    const place = live.indexOf(version);
+    if (place >= 0) {
+      const last = live.pop()!;
+      if (last !== version) live[place] = last;
+    }
     // What is not in the cache yet is looked at when it is added; what is being filled, when it is full.
     if (segment.position !== Number.POSITIVE_INFINITY && segment !== this.#refresh) this.#look(segment);
   }
@@ -110,15 +128,29 @@ export class ValueCache {
     segment.stale = true;
     this.#stale.push(segment);
     this.#staleBytes += costOf(segment);
+    // What is rescued may make others stale, which the same loop comes to.
+    if (this.#trimming) return;
+    this.#trimming = true;
     while (this.#staleBytes > this.#staleBytesMax && this.#firstStale < this.#stale.length - 1) {
       const oldest = this.#stale[this.#firstStale++] as Segment;
+      if (oldest.bytes === undefined) continue;
+      if (this.#rescues) this.#rescue(oldest, oldest.bytes);
+      // Making room for that may have dropped it.
       if (oldest.bytes === undefined) continue;
       this.#drop(oldest);
       this.#dropped++;
     }
+    this.#trimming = false;
     if (this.#firstStale <= droppedMax || this.#firstStale * 2 <= this.#stale.length) return;
     this.#stale = this.#stale.slice(this.#firstStale);
     this.#firstStale = 0;
+  }
+
+  #rescue({ live }: Segment, bytes: Buffer): void {
+    // Each leaves the list when it is copied.
+    for (let version = live.at(-1); version !== undefined; version = live.at(-1)) {
+      this.#copy(version, bytes, version.offset, version.offset + version.length);
+    }
   }
 
   /** The encoded KeyValue of a version, or undefined if it must be loaded. */
@@ -148,7 +180,7 @@ export class ValueCache {
     version.segment = segment;
     version.offset = offset;
     version.length = length;
-    segment.liveBytes += length;
+    enter(version);
   }
 
   #copy(version: Version, from: Buffer, start: number, end: number): void {
@@ -160,18 +192,28 @@ export class ValueCache {
       return;
     }
     let refresh = this.#refresh;
+    let full: Segment | undefined;
     if (refresh?.bytes === undefined || this.#refreshUsed + length > refreshSegmentBytes) {
-      const full = refresh;
+      full = refresh;
       refresh = new Segment(Buffer.allocUnsafeSlow(refreshSegmentBytes));
       this.#refresh = refresh;
       this.#refreshUsed = 0;
       this.add(refresh);
-      if (full !== undefined) this.#look(full);
     }
-    from.copy(refresh.bytes as Buffer, this.#refreshUsed, start, end);
-    this.move(version, refresh, this.#refreshUsed, length);
+    // The place is taken first: where the version leaves, others may be rescued.
+    const offset = this.#refreshUsed;
     this.#refreshUsed += length;
+    from.copy(refresh.bytes as Buffer, offset, start, end);
+    this.move(version, refresh, offset, length);
+    if (full !== undefined) this.#look(full);
   }
+}
+
+/** Counts a version where it is. */
+function enter(version: Version): void {
+  const { segment } = version;
+  segment.liveBytes += version.length;
+  if (segment.live.length < liveVersionsMax) segment.live.push(version);
 }
 
 const costOf = ({ bytes }: Segment): number => (bytes as Buffer).length + segmentOverheadBytes;

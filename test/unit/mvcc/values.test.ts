@@ -124,6 +124,27 @@ t.test('of segments with little that is live only the last few stay', async (t) 
   );
 });
 
+t.test('a value that is not written stays while all around it are', async (t) => {
+  const cache = new ValueCache(1_000_000);
+  const keys = 400;
+  const live: Version[] = [];
+  // Each batch writes 20 keys. The first key of all is written once, the others again and again.
+  for (let batch = 0; batch < 2000; batch++) {
+    const segment = new Segment(Buffer.alloc(20 * 100, batch % 251));
+    for (let i = 0; i < 20; i++) {
+      const key = (batch * 20 + i) % keys;
+      if (key === 0 && batch > 0) continue;
+      const version = new Version(batch, batch, 1, 0n, segment, i * 100, 100);
+      cache.supersede(live[key], version);
+      live[key] = version;
+    }
+    cache.add(segment);
+    if (live.some((version) => cache.get(version) === undefined)) t.fail(`a live value was dropped, batch ${batch}`);
+  }
+  t.ok(isRight(live[0] as Version, cache.get(live[0] as Version) as Buffer, 100), 'and it is that value');
+  t.ok(cache.bytes <= 600_000, `${cache.bytes} bytes: what is live, what is stale, and a segment for what was copied`);
+});
+
 t.test('a segment without any value that is live counts as such at once', async (t) => {
   const cache = new ValueCache(1_000_000);
   for (let i = 0; i < 2000; i++) cache.add(new Segment(Buffer.alloc(1000)));
