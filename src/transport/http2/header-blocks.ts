@@ -105,6 +105,7 @@ export class HeaderBlocks {
     }
     const tooLarge = this.#decode(bytes, start, end);
     const head = this.#head(tooLarge);
+    this.#letGo(end - start);
     if (this.#decoder.generation !== this.#generation) {
       this.#generation = this.#decoder.generation;
       if (this.#knownBlocks.length > 0) this.#knownBlocks = [];
@@ -158,7 +159,9 @@ export class HeaderBlocks {
   /** False: malformed. */
   trailers(block: Buffer): boolean {
     this.#decode(block, 0, block.length);
-    return areTrailers(this.#fields.slice(0, this.#count));
+    const wellFormed = areTrailers(this.#fields.slice(0, this.#count));
+    this.#letGo(block.length);
+    return wellFormed;
   }
 
   /** Those of an answer; of a name that comes twice the last. Throws ConnectionError. */
@@ -167,6 +170,11 @@ export class HeaderBlocks {
     const byName = new Map<string, string>();
     for (let i = 0; i < this.#count; i += 2) byName.set(this.#fields[i]!, this.#fields[i + 1]!);
     return byName;
+  }
+
+  /** The strings of a long block would stay in memory until the next one comes. */
+  #letGo(blockBytes: number): void {
+    if (blockBytes > knownBlockBytesMax) this.#fields.length = 0;
   }
 
   /** Into `#fields`; true: not all of them, there are too many. */
