@@ -1,7 +1,7 @@
 /**
  * What goes out on one connection. Everything that is written during one turn of the event loop, by all streams, leaves in one
  * write to the socket: small pieces are copied behind one another, large ones are only referred to. The answers to what has just
- * been read do not wait for the end of the turn, in which other connections are read: they are the one write of their own.
+ * been read do not wait for the end of the turn, in which other connections are read: they are a write of their own.
  */
 import type { Socket } from 'node:net';
 
