@@ -26,6 +26,8 @@ export class Version {
   segment: Segment;
   offset: number;
   length: number;
+  /** There is a newer version of the key. */
+  superseded = false;
 
   constructor(
     modRevision: number,

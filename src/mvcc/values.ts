@@ -106,6 +106,7 @@ export class ValueCache {
     this.#rescues = true;
     this.#leave(before);
     this.#rescues = false;
+    before.superseded = true;
   }
 
   /** The version needs its place no more. */
@@ -176,11 +177,12 @@ export class ValueCache {
 
   /** The version is in another place from now on. */
   move(version: Version, segment: Segment, offset: number, length: number): void {
-    this.#leave(version);
+    if (!version.superseded) this.#leave(version);
     version.segment = segment;
     version.offset = offset;
     version.length = length;
-    enter(version);
+    // Who reads history brings in what is not live.
+    if (!version.superseded) enter(version);
   }
 
   #copy(version: Version, from: Buffer, start: number, end: number): void {
