@@ -61,8 +61,6 @@ export class ValueCache {
   #stale: Segment[] = [];
   #firstStale = 0;
   #staleBytes = 0;
-  /** While a write is applied. Who reads may have the places of several versions at hand, which then must stay. */
-  #rescues = false;
   #trimming = false;
 
   constructor(maxBytes: number) {
@@ -103,14 +101,15 @@ export class ValueCache {
   supersede(before: Version | undefined, version: Version): void {
     if (!version.deleted) enter(version);
     if (before === undefined || before.deleted) return;
-    this.#rescues = true;
-    this.#leave(before);
-    this.#rescues = false;
+    this.#leave(before, true);
     before.superseded = true;
   }
 
-  /** The version needs its place no more. */
-  #leave(version: Version): void {
+  /**
+   * The version needs its place no more. `rescues`: others may change theirs. Who reads may have the places of several versions at hand,
+   * which then must stay.
+   */
+  #leave(version: Version, rescues = false): void {
     const { segment } = version;
     segment.liveBytes -= version.length;
     const { live } = segment;
@@ -120,10 +119,10 @@ export class ValueCache {
       if (last !== version) live[place] = last;
     }
     // What is not in the cache yet is looked at when it is added; what is being filled, when it is full.
-    if (segment.position !== Number.POSITIVE_INFINITY && segment !== this.#refresh) this.#look(segment);
+    if (segment.position !== Number.POSITIVE_INFINITY && segment !== this.#refresh) this.#look(segment, rescues);
   }
 
-  #look(segment: Segment): void {
+  #look(segment: Segment, rescues = false): void {
     if (segment.stale || segment.bytes === undefined) return;
     if (segment === this.#refresh || segment.liveBytes >= segment.bytes.length * staleShare) return;
     segment.stale = true;
@@ -135,7 +134,7 @@ export class ValueCache {
     while (this.#staleBytes > this.#staleBytesMax && this.#firstStale < this.#stale.length - 1) {
       const oldest = this.#stale[this.#firstStale++] as Segment;
       if (oldest.bytes === undefined) continue;
-      if (this.#rescues) this.#rescue(oldest, oldest.bytes);
+      if (rescues) this.#rescue(oldest, oldest.bytes);
       // Making room for that may have dropped it.
       if (oldest.bytes === undefined) continue;
       this.#drop(oldest);

@@ -7,7 +7,7 @@ import net from 'node:net';
 import t, { type Test } from 'tap';
 import { codes } from '../support/codes.ts';
 import { Random } from '../support/random.ts';
-import type { RawClient } from '../support/raw-client.ts';
+import type { RawClient, Status } from '../support/raw-client.ts';
 import { type Server, startPlinth } from '../support/server.ts';
 import { methodNames, methodType } from '../support/wire.ts';
 
@@ -52,11 +52,6 @@ async function serves(t: Test, what: string): Promise<void> {
   t.equal((await client.call('KV/Range', { key })).kvs[0]?.value, what, `serves after ${what}`);
   client.close();
   t.ok(server.child.running);
-}
-
-interface Status {
-  readonly code: number;
-  readonly details: string;
 }
 
 /** Sends bytes to a method; gives the status of the answer. Streams are half-closed after the request. */

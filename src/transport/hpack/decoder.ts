@@ -1,6 +1,6 @@
 /** Decodes the header blocks of a connection (RFC 7541, 3 and 6). */
 import { BlockReader } from './block-reader.ts';
-import { DynamicTable, defaultTableBytes, entryOverheadBytes } from './dynamic-table.ts';
+import { DynamicTable, defaultTableBytes, entryBytes } from './dynamic-table.ts';
 import { HpackError } from './errors.ts';
 import { staticIndexMax, staticNames, staticValues } from './static-table.ts';
 
@@ -101,7 +101,7 @@ export class HpackDecoder {
         name = index === 0 ? reader.repeatedString(bytes) : this.#name(index);
         value = first >= neverIndexedFlag ? reader.string(bytes) : reader.repeatedString(bytes);
       }
-      listBytes += name.length + value.length + entryOverheadBytes;
+      listBytes += entryBytes(name, value);
       if (listBytes <= listBytesMax) onHeader(name, value);
     }
     return listBytes <= listBytesMax ? 'complete' : 'too-large';

@@ -1,8 +1,13 @@
 /** The dynamic table (RFC 7541, 2.3.2 and 4): what the client asked us to remember, the newest first. */
 import { HpackError } from './errors.ts';
 
-/** What an entry counts besides its name and value (4.1). A list of headers is measured alike (RFC 9113, 6.5.2). */
-export const entryOverheadBytes = 32;
+/** What an entry counts besides its name and value (4.1). */
+const entryOverheadBytes = 32;
+
+/** The size of an entry. A list of headers is measured alike (RFC 9113, 6.5.2). */
+export function entryBytes(name: string, value: string): number {
+  return name.length + value.length + entryOverheadBytes;
+}
 
 /** The size of the table until somebody says something else (RFC 9113, 6.5.2, SETTINGS_HEADER_TABLE_SIZE). */
 export const defaultTableBytes = 4096;
@@ -55,7 +60,7 @@ export class DynamicTable {
 
   /** Makes room, oldest first. An entry larger than the table leaves it empty, which is no error (4.4). */
   add(name: string, value: string): void {
-    const bytes = name.length + value.length + entryOverheadBytes;
+    const bytes = entryBytes(name, value);
     this.generation++;
     this.#evict(this.#capacityBytes - bytes);
     if (bytes > this.#capacityBytes) return;
@@ -79,7 +84,7 @@ export class DynamicTable {
   #evict(bytesMax: number): void {
     while (this.#bytes > bytesMax && this.#count > 0) {
       const slot = (this.#next - this.#count) & (this.#names.length - 1);
-      this.#bytes -= this.#names[slot]!.length + this.#values[slot]!.length + entryOverheadBytes;
+      this.#bytes -= entryBytes(this.#names[slot]!, this.#values[slot]!);
       this.#names[slot] = '';
       this.#values[slot] = '';
       this.#count--;

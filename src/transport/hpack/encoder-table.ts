@@ -6,8 +6,8 @@
  *     first call      200, content-type: application/grpc (added)     grpc-status: 0 (added)
  *     all others      88 bf                                           be
  */
-import { defaultTableBytes, entryOverheadBytes } from './dynamic-table.ts';
-import { encodeAdded, encodeHeaders, encodeIndex, type HeaderField } from './encoder.ts';
+import { defaultTableBytes, entryBytes } from './dynamic-table.ts';
+import { encodeHeaders, encodeIndex, type HeaderField } from './encoder.ts';
 import { staticIndexMax } from './static-table.ts';
 
 /** A block of many answers: fields of the static table, and one behind them that is worth an entry of the dynamic one. */
@@ -23,9 +23,8 @@ export class RepeatedBlock {
   constructor(before: readonly HeaderField[], entry: HeaderField) {
     this.#before = encodeHeaders(before);
     this.literal = encodeHeaders([...before, entry]);
-    this.adding = Buffer.concat([this.#before, encodeAdded(entry)]);
-    const [name, value] = entry;
-    this.entryBytes = name.length + value.length + entryOverheadBytes;
+    this.adding = encodeHeaders([...before, entry], 'added');
+    this.entryBytes = entryBytes(...entry);
   }
 
   /** Names the entry, after which `newer` others were added. */

@@ -36,25 +36,16 @@ for (let index = 1; index <= staticIndexMax; index++) {
 }
 
 /**
- * The fields as one block; names are put in lower case (RFC 9113, 8.2). Throws a RangeError for a character that is no octet.
+ * The fields as one block; names are put in lower case (RFC 9113, 8.2). What the static table lacks is a literal, which the client adds to
+ * its dynamic table or not. Throws a RangeError for a character that is no octet.
  */
-export function encodeHeaders(fields: readonly HeaderField[]): Buffer {
-  const block = Buffer.allocUnsafe(fields.reduce((sum, field) => sum + fieldBytesMax(field), 0));
+export function encodeHeaders(fields: readonly HeaderField[], literals: 'literal' | 'added' = 'literal'): Buffer {
+  let bytesMax = 0;
+  for (const [name, value] of fields) bytesMax += 3 * integerBytesMax + name.length + value.length;
+  const block = Buffer.allocUnsafe(bytesMax);
   let position = 0;
-  for (const [name, value] of fields) {
-    const index = staticFields.get(name.toLowerCase())?.byValue.get(value);
-    position =
-      index === undefined
-        ? encodeLiteral(name, value, 'literal', block, position)
-        : encodeIndexAt(index, 'indexed', block, position);
-  }
+  for (const [name, value] of fields) position = encodeField(name.toLowerCase(), value, literals, block, position);
   return block.subarray(0, position);
-}
-
-/** A field that the client adds to its dynamic table. */
-export function encodeAdded([name, value]: HeaderField): Buffer {
-  const block = Buffer.allocUnsafe(fieldBytesMax([name, value]));
-  return block.subarray(0, encodeLiteral(name, value, 'added', block, 0));
 }
 
 /** A field of the tables by its index, or a new size of the dynamic table. */
@@ -63,20 +54,17 @@ export function encodeIndex(index: number, kind: 'indexed' | 'size' = 'indexed')
   return block.subarray(0, encodeIndexAt(index, kind, block, 0));
 }
 
-function fieldBytesMax([name, value]: HeaderField): number {
-  return 3 * integerBytesMax + name.length + value.length;
-}
-
 function encodeIndexAt(index: number, kind: keyof typeof representations, block: Buffer, start: number): number {
   const { flag, prefixMax } = representations[kind];
   return encodeInteger(index, flag, prefixMax, block, start);
 }
 
-function encodeLiteral(name: string, value: string, kind: 'added' | 'literal', block: Buffer, start: number): number {
-  const lower = name.toLowerCase();
-  const known = staticFields.get(lower);
-  let position = encodeIndexAt(known?.index ?? 0, kind, block, start);
-  if (known === undefined) position = encodeString(lower, block, position);
+function encodeField(name: string, value: string, literals: 'literal' | 'added', block: Buffer, start: number): number {
+  const known = staticFields.get(name);
+  const index = known?.byValue.get(value);
+  if (index !== undefined) return encodeIndexAt(index, 'indexed', block, start);
+  let position = encodeIndexAt(known?.index ?? 0, literals, block, start);
+  if (known === undefined) position = encodeString(name, block, position);
   return encodeString(value, block, position);
 }
 

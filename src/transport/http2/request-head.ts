@@ -1,5 +1,5 @@
 /** The header fields of a request, checked as RFC 9113, 8.2 and 8.3, demand. */
-import { entryOverheadBytes } from '../hpack/dynamic-table.ts';
+import { entryBytes } from '../hpack/dynamic-table.ts';
 
 export interface RequestHead {
   readonly method: string;
@@ -37,7 +37,7 @@ export function requestHead(fields: readonly string[], tooLarge: boolean): Reque
   for (let i = 0; i < fields.length; i += 2) {
     const name = fields[i]!;
     const value = fields[i + 1]!;
-    bytes += name.length + value.length + entryOverheadBytes;
+    bytes += entryBytes(name, value);
     if (!isFieldValue(value)) return undefined;
     if (name.startsWith(':')) {
       // Only known ones, once, and before all others (8.3).
