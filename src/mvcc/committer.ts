@@ -88,14 +88,14 @@ export interface CommitterOptions {
  * come too late for a batch that goes immediately. Of 16 clients, 8 would always wait for the append of the other 8. So it waits until as
  * many requests are there as were answered and queued then, for at most this share of the time that the append took …
  */
-const lingerShare = 1 / 4;
+const lingerShare = 1 / 2;
 /** … and not longer than this. */
-const lingerMsMax = 4;
+const lingerMsMax = 10;
 /** No timer is shorter. After an append that was so fast that this is more than its share, the most of them are enough. */
 const lingerMsMin = 1;
 const mostShare = 0.6;
 /** While other replicas forward their writes here, which come by a longer way, it is worth more. */
-const forwardedLingerShare = 1 / 2;
+const forwardedLingerShare = 1;
 /** They count as forwarding for this long after the last one. */
 const forwardingMs = 50;
 /**
