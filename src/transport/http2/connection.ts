@@ -372,15 +372,14 @@ export class Connection implements FrameSink {
     if (streamId !== 0) throw violation('PING on a stream');
     if (end - start !== 8) throw wrongSize('PING');
     const data = bytes.subarray(start, end);
-    this.patience.idleFrame();
     if ((flags & Flag.ACK) !== 0) {
+      this.patience.idleFrame();
       if (this.#draining && data.equals(drainPing)) this.#drainStreams();
       return;
     }
     this.frames.pingAck(data);
-    const { answered } = this.frames;
+    this.patience.ping(this.#streams.size > 0, this.frames.answered);
     this.frames.answered = false;
-    this.patience.ping(this.#streams.size > 0, answered);
   }
 
   #onSettings(flags: number, streamId: number, bytes: Buffer, start: number, end: number): void {

@@ -40,7 +40,9 @@ export class Patience {
     if (!this.#brokenCalls.take()) throw tooMuch('too many broken calls');
   }
 
+  /** `answered`: calls got something since the last one. Clients measure the connection so, a thousand times a second or more. */
   ping(hasCalls: boolean, answered: boolean): void {
+    if (!answered) this.idleFrame();
     if (!this.#pings.allow(performance.now(), hasCalls, answered)) throw tooMuch('too_many_pings');
   }
 }

@@ -1,6 +1,8 @@
-/** Connections on which nothing comes. */
+/** Pings of both sides. */
 import t from 'tap';
+import { idleFramesBurst } from '../../../src/transport/http2/limits.ts';
 import { FrameClient } from '../../support/http2/client.ts';
+import { ping, requestBlock, unaryCall, windowUpdate } from '../../support/http2/frames.ts';
 import { startOn } from './grpc-support.ts';
 
 const start = startOn('plinth');
@@ -24,4 +26,21 @@ t.test('a client that does not answer is cut off', async (t) => {
   const client = await FrameClient.connect(port(url));
   await client.until(() => client.closed);
   t.equal(client.counts.pings, 1);
+});
+
+t.test('a client that pings after every answer stays: many measure the connection so, as fast as it is', async (t) => {
+  const { url } = await start(t, { '/test/Echo': { kind: 'unary', handle: (request) => request } });
+  const client = await FrameClient.connect(port(url), { keepBodies: false });
+  client.send(windowUpdate(0, 1024 * 1024));
+  const block = requestBlock('/test/Echo');
+  const rounds = idleFramesBurst + 5000;
+  for (let round = 0; round < rounds && !client.closed; round++) {
+    client.send(unaryCall(2 * round + 1, block));
+    await client.answer(2 * round + 1);
+    client.send(ping());
+  }
+  await client.until(() => client.closed || client.counts.pingAcks === rounds);
+  t.equal(client.goAway, undefined);
+  t.equal(client.counts.pingAcks, rounds);
+  await client.end();
 });
