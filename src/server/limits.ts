@@ -38,9 +38,9 @@ export const detectionTimeoutMs = 10_000;
 /** Time for a TLS handshake, before the time above begins. Then: closed. */
 export const handshakeTimeoutMs = 10_000;
 
-/** Failed TLS handshakes that are told of at level warn, at once and per second. Above: at level debug. */
-export const toldHandshakesBurst = 10;
-export const toldHandshakesPerSecond = 1;
+/** Failed TLS handshakes, and connections closed for violations, that are told of at level warn, at once and per second. Above: debug. */
+export const toldRejectionsBurst = 10;
+export const toldRejectionsPerSecond = 1;
 
 /** Time for the head of an HTTP/1.1 request, and for all of it. Then: 408, closed. */
 export const httpHeadersTimeoutMs = 10_000;

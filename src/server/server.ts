@@ -10,7 +10,6 @@ import { HttpServer } from '../transport/http/server.ts';
 import { Listener } from '../transport/listener.ts';
 import { Code, type Method, type Methods, RpcError } from '../transport/rpc.ts';
 import type { ServerConfig } from './config.ts';
-import { handshakeTeller } from './handshakes.ts';
 import {
   cancelledCallsBurst,
   cancelledCallsPerSecond,
@@ -25,6 +24,7 @@ import {
   streamBufferedBytesMax,
   streamWindowBytes,
 } from './limits.ts';
+import { handshakeTeller, violationTeller } from './rejections.ts';
 
 /** What is served. */
 export interface Served {
@@ -90,6 +90,7 @@ export class Server {
       http: http.respond,
       counters: (path, kind) => metrics.method(path, kind),
       onInternalError,
+      onViolation: violationTeller(log),
     });
     const common = {
       http: (socket: Parameters<HttpServer['serve']>[0]) => http.serve(socket),

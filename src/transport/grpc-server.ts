@@ -36,6 +36,8 @@ export interface GrpcServerOptions {
   readonly http?: HttpResponder | undefined;
   readonly counters: (path: string, kind: Method['kind']) => MethodCounters;
   readonly onInternalError: (path: string, error: unknown) => void;
+  /** A connection is closed because its client broke the rules of HTTP/2. grpc-js does not tell. */
+  readonly onViolation?: ((peer: string, code: string, reason: string) => void) | undefined;
 }
 
 export interface GrpcServer {

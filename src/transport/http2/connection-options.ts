@@ -14,6 +14,8 @@ export interface ConnectionOptions extends KeepaliveOptions, LifetimeOptions, Pa
   accept(connection: Connection, id: number, head: RequestHead, timeout: string | undefined): Stream | undefined;
   /** A bug of ours, met while the connection was served. It is closed. */
   onInternalError(place: string, error: unknown): void;
+  /** The client broke the rules, and its connection is closed. `code`: `PROTOCOL_ERROR`, `ENHANCE_YOUR_CALM`. */
+  onViolation?: ((peer: string, code: string, reason: string) => void) | undefined;
   /** Last: no socket, no streams. */
   onClosed(connection: Connection): void;
 }

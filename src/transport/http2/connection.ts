@@ -170,7 +170,8 @@ export class Connection implements FrameSink {
       work();
     } catch (error) {
       const known = error instanceof ConnectionError;
-      if (!known) this.#options.onInternalError(`connection of ${this.address}`, error);
+      if (known) this.#options.onViolation?.(this.address, error.codeName, error.message);
+      else this.#options.onInternalError(`connection of ${this.address}`, error);
       this.#fail(known ? error : new ConnectionError(ErrorCode.INTERNAL_ERROR, 'internal error'));
     }
   }

@@ -45,6 +45,8 @@ export const ErrorCode = {
 } as const;
 export type ErrorCode = (typeof ErrorCode)[keyof typeof ErrorCode];
 
+const errorCodeNames = new Map<ErrorCode, string>(Object.entries(ErrorCode).map(([name, code]) => [code, name]));
+
 /** What a client's connection starts with (3.4). No HTTP/1.1 request shares more than a few bytes with it. */
 export const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
 
@@ -65,6 +67,10 @@ export class ConnectionError extends Error {
   constructor(code: ErrorCode, message: string) {
     super(message);
     this.code = code;
+  }
+
+  get codeName(): string {
+    return errorCodeNames.get(this.code) as string;
   }
 }
 

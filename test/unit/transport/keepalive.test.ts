@@ -44,3 +44,14 @@ t.test('a client that pings after every answer stays: many measure the connectio
   t.equal(client.counts.pingAcks, rounds);
   await client.end();
 });
+
+t.test('a client that pings for nothing is cut off, and the operator is told', async (t) => {
+  const told: string[][] = [];
+  const { url } = await start(t, {}, { onViolation: (...violation) => told.push(violation) });
+  const client = await FrameClient.connect(port(url));
+  const address = `127.0.0.1:${client.socket.localPort}`;
+  for (let i = 0; i < 10; i++) client.send(ping());
+  await client.until(() => client.closed);
+  t.equal(client.goAway?.text, 'too_many_pings');
+  t.strictSame(told, [[address, 'ENHANCE_YOUR_CALM', 'too_many_pings']]);
+});
