@@ -1,6 +1,6 @@
 /**
- * Compares plinth with etcd and kine: several rounds, in each of them every server in turn on a fresh directory, medians over
- * the rounds. Prints a table and writes bench/RESULTS.md.
+ * Compares plinth with etcd and kine: several rounds with every server on a fresh directory, and each operation with one after the
+ * other; medians over the rounds. Prints a table and writes bench/RESULTS.md.
  *
  *     node --import tsx bench/run.ts [--rounds=3] [--seconds=5] [--servers=etcd,kine,plinth] [--keys=20000] [--out=FILE]
  */
@@ -70,22 +70,40 @@ async function measure(server: Server, step: Step): Promise<Measurement> {
   };
 }
 
-async function round(candidate: Candidate, results: Measurements): Promise<void> {
-  const server = await candidate.start();
+/** A candidate that runs. */
+interface Running {
+  readonly name: string;
+  readonly server: Server;
+}
+
+async function start({ name, start }: Candidate): Promise<Running> {
+  const server = await start();
+  const keys = `-keys=${options.keys}`;
+  await loadgen(server.endpoint, ['-op=fill', keys]);
+  // Who has just started compiles, and its files grow: a server that has run for a minute does neither.
+  await loadgen(server.endpoint, ['-op=put', keys, `-d=${warmUpSeconds}s`]);
+  return { name, server };
+}
+
+/**
+ * Each step with one server after the other, so that what the machine does else in these seconds meets all of them. Those that are not
+ * measured have nothing to do.
+ */
+async function round(order: readonly Candidate[], results: Measurements): Promise<void> {
+  const running: Running[] = [];
   try {
-    const keys = `-keys=${options.keys}`;
-    await loadgen(server.endpoint, ['-op=fill', keys]);
-    // Who has just started compiles, and its files grow: a server that has run for a minute does neither.
-    await loadgen(server.endpoint, ['-op=put', keys, `-d=${warmUpSeconds}s`]);
+    for (const candidate of order) running.push(await start(candidate));
     for (const step of steps) {
-      const measurement = await measure(server, step);
-      results.add(candidate.name, step.name, measurement);
-      const { perSecond, p50Ms, p99Ms, cpuMicrosecondsPerRequest } = measurement;
-      const numbers = `${Math.round(perSecond)}/s  p50 ${p50Ms} ms  p99 ${p99Ms} ms`;
-      console.log(`  ${candidate.name} ${step.name}: ${numbers}  cpu ${Math.round(cpuMicrosecondsPerRequest)} µs`);
+      for (const { name, server } of running) {
+        const measurement = await measure(server, step);
+        results.add(name, step.name, measurement);
+        const { perSecond, p50Ms, p99Ms, cpuMicrosecondsPerRequest } = measurement;
+        const numbers = `${Math.round(perSecond)}/s  p50 ${p50Ms} ms  p99 ${p99Ms} ms`;
+        console.log(`  ${name} ${step.name}: ${numbers}  cpu ${Math.round(cpuMicrosecondsPerRequest)} µs`);
+      }
     }
   } finally {
-    await server.close();
+    for (const { server } of running) await server.close();
   }
 }
 
@@ -102,8 +120,9 @@ const conditions = {
 };
 for (let number = 0; number < conditions.rounds; number++) {
   console.log(`round ${number + 1} of ${conditions.rounds}`);
-  // Each round begins with another server, so that none always runs on a machine that the same one has warmed.
-  for (let i = 0; i < chosen.length; i++) await round(chosen[(i + number) % chosen.length]!, results);
+  // Each round begins with another server, so that none always comes after the same one.
+  const first = number % chosen.length;
+  await round([...chosen.slice(first), ...chosen.slice(0, first)], results);
 }
 const versions = chosen.map((candidate) => ({ name: candidate.name, version: candidate.version() }));
 const text = page(results, versions, conditions);
