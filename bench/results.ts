@@ -185,9 +185,9 @@ export function page(measured: Measurements, versions: readonly ServerVersion[],
     '# Results of `make bench`',
     `${new Date().toISOString().slice(0, 10)}; ${versions.map((server) => `${server.name} ${server.version}`).join('; ')}.`,
     `${machine()}. The load generator runs on the same cores. Load average before the first round: ${conditions.load.toFixed(1)}.`,
-    `Medians of ${conditions.rounds} round(s), ${conditions.seconds} s for each operation, each with one server after the other, on fresh directories with ` +
-      `durable commits, after ${conditions.warmUpSeconds} s of puts; ${count(conditions.keys)} keys, values of 256 bytes, ` +
-      '64 clients on 8 connections unless said otherwise. ' +
+    `Medians of ${conditions.rounds} round(s), ${conditions.seconds} s for each operation, which one server after the other is asked ` +
+      `for, on fresh directories with durable commits, after ${conditions.warmUpSeconds} s of puts; ` +
+      `${count(conditions.keys)} keys, values of 256 bytes, 64 clients on 8 connections unless said otherwise. ` +
       'The lean client is bench/loadgen/lean.go: clientv3 takes more of the cores than either server.',
     '## Throughput',
     throughput(measured, servers),
