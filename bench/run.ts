@@ -33,11 +33,11 @@ const steps: readonly Step[] = [
   ...byBoth('get', '-op=get'),
   ...byBoth('list of 500', '-op=list', '-limit=500'),
   ...byBoth('update', '-op=update'),
-  ...byBoth('watch, 100 watchers', '-op=watch', '-watchers=100', '-drain=60s'),
-  ...byBoth('watch, 1000 watchers', '-op=watch', '-watchers=1000', '-drain=60s'),
-  ...byBoth('watch, 10000 watchers, 5 puts/s', '-op=watch', '-watchers=10000', '-rate=5', '-clients=5', '-drain=60s'),
-  ...byBoth('watch, 1000 keys, 1000 puts/s', '-op=watch', '-watchers=1000', '-distinct', '-rate=1000', '-drain=60s'),
-  ...byBoth('watch, 10000 keys, 1000 puts/s', '-op=watch', '-watchers=10000', '-distinct', '-rate=1000', '-drain=60s'),
+  ...byBoth('watch, 100 watchers', '-op=watch', '-watchers=100', '-drain=15s'),
+  ...byBoth('watch, 1000 watchers', '-op=watch', '-watchers=1000', '-drain=15s'),
+  ...byBoth('watch, 10000 watchers, 5 puts/s', '-op=watch', '-watchers=10000', '-rate=5', '-clients=5', '-drain=15s'),
+  ...byBoth('watch, 1000 keys, 1000 puts/s', '-op=watch', '-watchers=1000', '-distinct', '-rate=1000', '-drain=15s'),
+  ...byBoth('watch, 10000 keys, 1000 puts/s', '-op=watch', '-watchers=10000', '-distinct', '-rate=1000', '-drain=15s'),
   ...byBoth('create', '-op=create'),
   ...byBoth('mix', '-op=mix', '-limit=100'),
 ];
@@ -59,7 +59,7 @@ async function measure(server: Server, step: Step): Promise<Measurement> {
   const cpuBefore = cpuMicroseconds(pid);
   const result = await loadgen(server.endpoint, [`-keys=${options.keys}`, ...step.args, `-d=${options.seconds}s`]);
   if (result.errs > 0) console.log(`    ${result.errs} errors, the last: ${result.lastErr}`);
-  if (result.lost) console.log(`    ${result.lost} events had not arrived a minute later`);
+  if (result.lost) console.log(`    ${result.lost} events had not arrived when it ended`);
   return {
     perSecond: result.rps ?? result.events_per_s ?? 0,
     p50Ms: result.p50_ms,
