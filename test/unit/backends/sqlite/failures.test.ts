@@ -128,7 +128,7 @@ t.test('a thread that dies', async (t) => {
   // In this order, so that the thread never gets to it; the storage cannot know that.
   const ended = workers[0]?.terminate();
   // Too large for the main thread.
-  const large = { slot: 4, id: idOf(4), data: new Uint8Array(32 * 1024).fill(4) };
+  const large = { slot: 4, id: idOf(4), data: new Uint8Array(100 * 1024).fill(4) };
   const append = storage.log.append(3, large.id, large.data);
   await t.rejects(append, { name: 'BackendError', outcome: 'unknown', message: /writer thread died/ });
   await ended;
