@@ -100,7 +100,7 @@ t.test('PING between answers, which nobody reads', async (t) => {
   const client = await attacker();
   client.send(headers(1, stream));
   client.socket.pause();
-  // Each answer makes the next ping a welcome one, so that only the number of frames and unread answers limit them.
+  // Only answers make the next ping a welcome one, and they are not sent where nobody reads.
   const piece = Buffer.concat(Array.from({ length: 100 }, () => [data(1, message(Buffer.alloc(20))), ping()]).flat());
   const { sent, bytes, end } = await client.flood(100_000, () => piece);
   const { heldBytes } = await server.growth();

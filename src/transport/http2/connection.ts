@@ -25,7 +25,7 @@ import { Sender } from './sender.ts';
 import { applySettings, defaultPeerSettings, settingsFrame } from './settings.ts';
 import type { Stream } from './stream.ts';
 import { StreamTable } from './stream-table.ts';
-import { paddingOf, violation, wrongSize } from './violations.ts';
+import { paddingOf, throwSettingsTimeout, violation, wrongSize } from './violations.ts';
 
 /** The payload of the ping that ends a drain, and of those that look for life. */
 const drainPing = Buffer.from('plinthgo');
@@ -80,8 +80,7 @@ export class Connection implements FrameSink {
       () => socket.destroy(),
     );
     this.#lifetime = new Lifetime(options, this);
-    const late = new ConnectionError(ErrorCode.SETTINGS_TIMEOUT, 'no SETTINGS');
-    this.#timer = setTimeout(() => this.#fail(late), settingsTimeoutMs).unref();
+    this.#timer = setTimeout(() => this.#guarded(throwSettingsTimeout), settingsTimeoutMs).unref();
     socket.on('data', (chunk: Buffer) => this.#onBytes(chunk));
     socket.on('error', () => {});
     socket.on('end', () => socket.destroy());

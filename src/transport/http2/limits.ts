@@ -12,8 +12,8 @@ export const continuationFramesMax = 16;
 export const headerTableBytes = 4 * kiB;
 
 /**
- * Frames that bring nothing (PING, SETTINGS, PRIORITY, GOAWAY, unknown types, DATA without a byte or in crumbs, what comes for streams that
- * were reset) that a client may send at once, and per second. Above: ENHANCE_YOUR_CALM.
+ * Frames that bring nothing (PING with no answer of a call before it, SETTINGS, PRIORITY, GOAWAY, unknown types, DATA without a byte or in
+ * crumbs, what comes for streams that were reset) that a client may send at once, and per second. Above: ENHANCE_YOUR_CALM.
  */
 export const idleFramesBurst = 10_000;
 export const idleFramesPerSecond = 1000;

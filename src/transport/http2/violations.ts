@@ -20,3 +20,8 @@ export function paddingOf(bytes: Buffer, start: number, end: number): number {
   if (start >= end || padding >= end - start) throw violation('padding that is longer than its frame');
   return padding;
 }
+
+/** The client has connected, and does not say by SETTINGS what it is (3.4). */
+export function throwSettingsTimeout(): never {
+  throw new ConnectionError(ErrorCode.SETTINGS_TIMEOUT, 'no SETTINGS');
+}
