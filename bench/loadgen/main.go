@@ -100,9 +100,10 @@ func run(ctx context.Context, o options) error {
 			return print(report{Label: o.label, Operation: o.operation, Requests: o.keys, Rate: rate})
 		}
 	}
-	// A server that is gone keeps nobody waiting: what is under way then counts as an error.
-	ctx, cancel := context.WithTimeout(ctx, o.duration+o.drain+time.Minute)
+	// A server that is gone keeps nobody waiting: what is under way then counts as an error. Not by a deadline, which each request would tell the server.
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	defer time.AfterFunc(o.duration+o.drain+time.Minute, cancel).Stop()
 	if o.operation == "watch" {
 		r, err := l.watch(ctx)
 		if err != nil {
