@@ -155,8 +155,9 @@ export class Connection implements FrameSink {
   #onBytes(chunk: Buffer): void {
     this.#keepalive.heard();
     if (this.#failed) return;
+    this.output.collect();
     this.#guarded(() => this.#reader.push(chunk));
-    this.output.flush(); // It goes on while others of this turn are served.
+    this.output.flush();
     if (this.output.bufferedBytes > unreadBytesMax && !this.#failed && !this.#paused) {
       this.#paused = true;
       this.#socket.pause();

@@ -1,7 +1,7 @@
 /**
- * What goes out on one connection. Everything that is written during one turn of the event loop, by all streams, leaves in one
- * write to the socket: small pieces are copied behind one another, large ones are only referred to. The answers to what has just
- * been read do not wait for the end of the turn, in which other connections are read: they are a write of their own.
+ * What goes out on one connection. Everything that one cause writes, on all streams, leaves in one write to the socket: the answers
+ * to what was read in one piece, those to all requests of one commit, the events of one round of the watchers. Small pieces are copied
+ * behind one another, large ones are only referred to.
  */
 import type { Socket } from 'node:net';
 
@@ -12,7 +12,7 @@ const referencedBytesMin = 4 * 1024;
 /** With more than this waiting for the peer to read, DATA frames stay in their streams. */
 const congestedBytes = 256 * 1024;
 
-/** Outputs that have something to flush; all are flushed when the turn ends. */
+/** Outputs that have something to flush; all are flushed when the callback that runs now, and all promises that it settles, are done. */
 let dirty: Output[] = [];
 
 function flushAll(): void {
@@ -67,6 +67,11 @@ export class Output {
     return this.#slab;
   }
 
+  /** The caller is going to flush: nothing else has to. */
+  collect(): void {
+    this.#scheduled = true;
+  }
+
   /** The bytes must not change any more. */
   write(bytes: Uint8Array): void {
     if (bytes.length < referencedBytesMin) {
@@ -108,6 +113,6 @@ export class Output {
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
-    if (dirty.push(this) === 1) setImmediate(flushAll);
+    if (dirty.push(this) === 1) process.nextTick(flushAll);
   }
 }
