@@ -5,6 +5,7 @@
  * What that may cost is bounded: it ends where the pauses, in which nobody asks for anything, get too short for the commits, and
  * after one that took long the thread has them again for many times as long (docs/decisions/0008-commit-where-it-is-shortest.md).
  */
+import { availableParallelism } from 'node:os';
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 import { type AppendOutcome, BackendError } from '../../registry/log.ts';
 import { type Append, prepareAppend } from './append.ts';
@@ -20,6 +21,14 @@ const busyShareMax = 0.7;
 const shortMs = 2;
 /** … keeps the next ones out of the main thread for so many times as long. */
 const pauseShare = 10;
+/**
+ * A client that puts one key after the other sends the next request in less than this after an answer. So long the thread then looks for
+ * it all the time, since to fall asleep and be woken is a tenth of what such a client waits for. Where there is no other core it would
+ * only be in the client's way.
+ */
+const pollMs = availableParallelism() > 1 ? 0.3 : 0;
+/** A turn of the event loop that finds nothing takes less. */
+const idleTurnMs = 0.02;
 const busy = 5;
 /** For the few pages at the end of the log. */
 const cacheKibibytes = 256;
@@ -32,6 +41,12 @@ export class DirectAppender {
   /** Of the time since then, what went into an append in this thread. */
   #appendMs = 0;
   #pausedUntilMs = 0;
+  #appendedAtMs = 0;
+  #pollUntilMs = 0;
+  /** The last look for a request, while there are more to come. */
+  #polledAtMs: number | undefined;
+  /** Since the event loop was asked how busy it is: what of that went into looking. */
+  #polledMs = 0;
 
   /** The file and its tables are there. */
   constructor({ file, keyspace }: ThreadSettings) {
@@ -48,8 +63,11 @@ export class DirectAppender {
     if (busyShare > busyShareMax || data.byteLength > bytesMax || startedAtMs < this.#pausedUntilMs) return undefined;
     try {
       const outcome = this.#append(after, id, data);
-      this.#appendMs = performance.now() - startedAtMs;
+      const endedAtMs = performance.now();
+      this.#appendMs = endedAtMs - startedAtMs;
       this.took(this.#appendMs);
+      if (startedAtMs - this.#appendedAtMs < pollMs) this.#pollUntil(endedAtMs + pollMs);
+      this.#appendedAtMs = endedAtMs;
       return outcome;
     } catch (error) {
       // Somebody else holds the write lock: waiting for it is not for this thread.
@@ -63,11 +81,30 @@ export class DirectAppender {
   #busyShare(): number {
     const now = performance.eventLoopUtilization();
     const { active, idle } = performance.eventLoopUtilization(now, this.#loop);
-    const busyShare = (active - this.#appendMs) / (active + idle);
+    const busyShare = (active - this.#appendMs - this.#polledMs) / (active + idle);
     this.#loop = now;
     this.#appendMs = 0;
+    this.#polledMs = 0;
     return busyShare;
   }
+
+  #pollUntil(untilMs: number): void {
+    this.#pollUntilMs = untilMs;
+    if (this.#polledAtMs !== undefined) return;
+    this.#polledAtMs = performance.now();
+    setImmediate(this.#poll);
+  }
+
+  /** An event loop that has something left to do does not sleep. */
+  readonly #poll = (): void => {
+    const now = performance.now();
+    const turnMs = now - this.#polledAtMs!;
+    if (turnMs < idleTurnMs) this.#polledMs += turnMs;
+    if (now < this.#pollUntilMs) {
+      this.#polledAtMs = now;
+      setImmediate(this.#poll);
+    } else this.#polledAtMs = undefined;
+  };
 
   /** After each append, wherever it was made. */
   took(milliseconds: number): void {

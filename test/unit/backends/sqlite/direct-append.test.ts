@@ -1,4 +1,5 @@
 /** When an append is made in the main thread, and when it is left to the writer's. */
+import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseSync } from '@photostructure/sqlite';
 import t from 'tap';
@@ -86,4 +87,26 @@ t.test('a failure says what it says from the thread', async (t) => {
     }
   }
   t.match(failure, { name: 'BackendError', outcome: 'failed', message: /sqlite: not today/ });
+});
+
+const oneCore = availableParallelism() === 1 && 'there is one core only, which the client needs';
+
+t.test('while one append follows the other at once the event loop does not sleep', { skip: oneCore }, async (t) => {
+  const { direct } = await begin(t);
+  const looking = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Immediate').length;
+  const before = looking();
+  await soon(direct, 3, idOf(4), dataOf(4));
+  t.equal(looking(), before, 'one that comes alone is not waited for');
+  let slot = 4;
+  await eventually(async () => {
+    await sleep(20);
+    if (direct.append(slot, idOf(slot + 1), dataOf(slot + 1)) === undefined) throw new Error('the disk was slow');
+    slot++;
+    if (direct.append(slot, idOf(slot + 1), dataOf(slot + 1)) === undefined) throw new Error('the disk was slow');
+    if (looking() !== before + 1) throw new Error('it does not look for the next');
+  });
+  await eventually(async () => {
+    await sleep(1);
+    if (looking() !== before) throw new Error('it still looks');
+  });
 });
