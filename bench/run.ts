@@ -4,8 +4,10 @@
  *
  *     node --import tsx bench/run.ts [--rounds=3] [--seconds=5] [--servers=etcd,kine,plinth] [--keys=20000] [--out=FILE]
  */
+import { execFileSync } from 'node:child_process';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { Server } from '../test/support/server.ts';
 import { loadgen } from './loadgen.ts';
@@ -88,6 +90,23 @@ async function start({ name, start }: Candidate): Promise<Running> {
   return { name, server };
 }
 
+/** Servers that use less of a core than this have nothing to do. */
+const idleShare = 0.1;
+const idleProbeMs = 500;
+const idleProbesMax = 20;
+
+/** What a server does after its answers (compact, flush, collect garbage) is not left to the next one. */
+async function settle(running: readonly Running[]): Promise<void> {
+  execFileSync('sync');
+  const used = (): number => running.reduce((sum, { server }) => sum + cpuMicroseconds(server.child.process.pid!), 0);
+  for (let probe = 0, before = used(); probe < idleProbesMax; probe++) {
+    await sleep(idleProbeMs);
+    const now = used();
+    if (now - before < idleShare * idleProbeMs * 1000) return;
+    before = now;
+  }
+}
+
 /**
  * Each step with one server after the other, so that what the machine does else in these seconds meets all of them. Those that are not
  * measured have nothing to do.
@@ -98,6 +117,7 @@ async function round(order: readonly Candidate[], results: Measurements): Promis
     for (const candidate of order) running.push(await start(candidate));
     for (const step of steps) {
       for (const { name, server } of running) {
+        await settle(running);
         const measurement = await measure(server, step);
         results.add(name, step.name, measurement);
         const { perSecond, p50Ms, p99Ms, cpuMicrosecondsPerRequest } = measurement;

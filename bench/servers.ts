@@ -75,8 +75,9 @@ function packageVersion(): string {
   return (JSON.parse(file) as { version: string }).version;
 }
 
+/** What is compared most stands side by side. */
 export const candidates: readonly Candidate[] = [
   { name: 'etcd', version: () => goModule('etcd', 'go.etcd.io/etcd/server/v3'), start: () => startEtcd() },
-  { name: 'kine', version: () => `${goModule('kine', 'github.com/k3s-io/kine')}, sqlite`, start: () => startKine() },
   { name: 'plinth', version: () => `${packageVersion()}, sqlite`, start: () => startCompiledPlinth() },
+  { name: 'kine', version: () => `${goModule('kine', 'github.com/k3s-io/kine')}, sqlite`, start: () => startKine() },
 ];
