@@ -165,7 +165,7 @@ export interface Conditions {
   readonly rounds: number;
   readonly seconds: number;
   readonly keys: number;
-  /** Puts before the first operation. */
+  /** Puts, mixed work and watches before the first operation. */
   readonly warmUpSeconds: number;
 }
 
@@ -185,7 +185,7 @@ export function page(measured: Measurements, versions: readonly ServerVersion[],
     `${new Date().toISOString().slice(0, 10)}; ${versions.map((server) => `${server.name} ${server.version}`).join('; ')}.`,
     `${machine()}. The load generator runs on the same cores. Load average before the first round: ${conditions.load.toFixed(1)}.`,
     `Medians of ${conditions.rounds} round(s), and of the ratios in each; ${conditions.seconds} s for each operation, which one server ` +
-      `after the other is asked for when all are idle, on fresh directories with durable commits, after ${conditions.warmUpSeconds} s of puts; ` +
+      `after the other is asked for when all are idle, on fresh directories with durable commits, after ${conditions.warmUpSeconds} s of puts, mixed work and watches; ` +
       `${count(conditions.keys)} keys, values of 256 bytes, 64 clients on 8 connections unless said otherwise. ` +
       'The lean client is bench/loadgen/lean.go: clientv3 takes more of the cores than either server.',
     '## Throughput',

@@ -44,7 +44,9 @@ const steps: readonly Step[] = [
   ...byBoth('mix', '-op=mix', '-limit=100'),
 ];
 
-const warmUpSeconds = 5;
+/** Who has just started compiles, and its files grow: a server that has run for a minute does neither. All kinds of work, one after the other. */
+const warmUps: readonly (readonly string[])[] = [['-op=put'], ['-op=mix', '-limit=100', '-keep=100'], ['-op=watch']];
+const warmUpSeconds = 4;
 /** Events that have not come so long after the last put are lost. */
 const drainSeconds = 15;
 
@@ -85,8 +87,7 @@ async function start({ name, start }: Candidate): Promise<Running> {
   const server = await start();
   const keys = `-keys=${options.keys}`;
   await loadgen(server.endpoint, ['-op=fill', keys]);
-  // Who has just started compiles, and its files grow: a server that has run for a minute does neither.
-  await loadgen(server.endpoint, ['-op=put', keys, `-d=${warmUpSeconds}s`]);
+  for (const args of warmUps) await loadgen(server.endpoint, [keys, ...args, `-d=${warmUpSeconds}s`]);
   return { name, server };
 }
 
@@ -139,7 +140,7 @@ const conditions = {
   rounds: Number(options.rounds),
   seconds: Number(options.seconds),
   keys: Number(options.keys),
-  warmUpSeconds,
+  warmUpSeconds: warmUps.length * warmUpSeconds,
 };
 for (let number = 0; number < conditions.rounds; number++) {
   console.log(`round ${number + 1} of ${conditions.rounds}`);
