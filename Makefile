@@ -14,7 +14,7 @@ VERSION_PACKAGE := k8s.io/component-base/version
 .DEFAULT_GOAL := help
 .PHONY: help install build proto test lint format typecheck peers etcd kine kube-apiserver h2spec interop loadgen clients \
 	clients-python clients-java clients-rust compat differential property fuzz compat-kubernetes e2e crash linearizability \
-	compatibility bench bench-backends bench-memory bench-startup soak profile ci clean
+	compatibility bench bench-backends bench-replicas bench-memory bench-startup soak profile ci clean
 
 help: ## List the targets
 	@grep -hE '^[a-z][a-z0-9-]*:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  %-18s %s\n", $$1, $$2 }'
@@ -135,6 +135,9 @@ bench: etcd kine loadgen build ## Compare plinth with etcd and kine; writes benc
 
 bench-backends: kine loadgen build ## Measure replicas on Spanner's emulator and PostgreSQL, and kine there; writes bench/BACKENDS.md
 	$(TSX) bench/backends.ts $(BENCH)
+
+bench-replicas: loadgen build ## Three replicas that write at once beside one; adds to bench/BACKENDS.md
+	$(TSX) bench/replicas.ts $(BENCH)
 
 soak: build loadgen ## Run 300 connections and 5,000 watches with a mixed load for ten minutes (SOAK_SECONDS); writes bench/SOAK.md
 	$(TSX) bench/soak.ts --seconds=$(or $(SOAK_SECONDS),600)

@@ -4,17 +4,17 @@
  *
  *     node --import tsx bench/backends.ts [--seconds=4] [--only=spanner]
  */
-import { writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { type DatabaseServer, sharedBackends } from '../test/support/databases.ts';
-import { repositoryRoot } from '../test/support/process.ts';
 import type { Server } from '../test/support/server.ts';
 import { limitCpu } from './cpu-limit.ts';
 import { type LoadReport, loadgen } from './loadgen.ts';
 import { cpuMicroseconds } from './process-usage.ts';
-import { type PlinthStart, startCompiledPlinth, startKine } from './servers.ts';
+import { putsOf, slowCommits, slowestShare, smallMachine, startReplicas } from './replica-set.ts';
+import { writePage } from './results.ts';
+import { type PlinthStart, startKine } from './servers.ts';
 
 const { values: options } = parseArgs({
   options: { seconds: { type: 'string', default: '4' }, only: { type: 'string', default: '' } },
@@ -60,39 +60,27 @@ interface Candidate {
   readonly cores?: number | undefined;
 }
 
-const slow: PlinthStart = {
-  program: path.join(repositoryRoot, 'bench', 'slow-commits.ts'),
-  node: ['--import', 'tsx'],
-};
-
 function plinth(name: string, backend: string, replicas: number, more: PlinthStart = {}, cores?: number): Candidate {
   return {
     name,
     database: backend,
     cores,
-    async start(database) {
-      const flags = [...database.newDatabase().flags(), ...(more.flags ?? [])];
-      const servers: Server[] = [];
-      for (let i = 0; i < replicas; i++) servers.push(await startCompiledPlinth({ ...more, backend, flags }));
-      return servers;
-    },
+    start: (database) => startReplicas(database, replicas, { ...more, backend }),
   };
 }
 
-/** Replicas on small machines of their own: with all on two cores there is nothing to be gained by more of them. */
-const smallMachine = 0.2;
 const small = `${smallMachine * 100} % of a core each`;
 
 const candidates: readonly Candidate[] = [
   plinth('Spanner emulator, 1 replica', 'spanner', 1),
   plinth('Spanner emulator, 3 replicas', 'spanner', 3),
   plinth('Spanner emulator, 3 replicas, no links', 'spanner', 3, { flags: ['--replica-links=false'] }),
-  plinth('Spanner emulator + 7 ms a commit, 1 replica', 'spanner', 1, slow),
-  plinth('Spanner emulator + 7 ms a commit, 3 replicas', 'spanner', 3, slow),
+  plinth('Spanner emulator + 7 ms a commit, 1 replica', 'spanner', 1, slowCommits),
+  plinth('Spanner emulator + 7 ms a commit, 3 replicas', 'spanner', 3, slowCommits),
   plinth(`Spanner emulator, 1 replica, ${small}`, 'spanner', 1, {}, smallMachine),
   plinth(`Spanner emulator, 3 replicas, ${small}`, 'spanner', 3, {}, smallMachine),
-  plinth(`Spanner emulator + 7 ms a commit, 1 replica, ${small}`, 'spanner', 1, slow, smallMachine),
-  plinth(`Spanner emulator + 7 ms a commit, 3 replicas, ${small}`, 'spanner', 3, slow, smallMachine),
+  plinth(`Spanner emulator + 7 ms a commit, 1 replica, ${small}`, 'spanner', 1, slowCommits, smallMachine),
+  plinth(`Spanner emulator + 7 ms a commit, 3 replicas, ${small}`, 'spanner', 3, slowCommits, smallMachine),
   plinth('PostgreSQL, 1 replica', 'postgres', 1),
   plinth('PostgreSQL, 3 replicas', 'postgres', 3),
   plinth('PostgreSQL, 3 replicas, no links', 'postgres', 3, { flags: ['--replica-links=false'] }),
@@ -142,26 +130,16 @@ async function measure(candidate: Candidate): Promise<Report[]> {
       console.log(`${candidate.name}: ${step.name}: ${cell(step, report)}; CPU per put ${each} µs${problem}`);
       reports.push({ ...report, cpuMicrosecondsPerRequest: cpu });
     }
-    if (servers.length > 1) console.log(`${candidate.name}: ${await fairness(servers)}`);
+    if (servers.length > 1) {
+      const share = Math.round(100 * slowestShare(await putsOf(servers)));
+      console.log(`${candidate.name}: the slowest replica did ${share} % of its share`);
+    }
     return reports;
   } finally {
     for (const server of servers) await server.close();
     for (const end of unlimit) end();
     await database.close();
   }
-}
-
-/** What the replica with the fewest puts has done of what it would have if all had done the same. */
-async function fairness(servers: readonly Server[]): Promise<string> {
-  const puts = await Promise.all(
-    servers.map(async ({ endpoint }) => {
-      const metrics = await (await fetch(`http://${endpoint.replace(/^http:\/\//, '')}/metrics`)).text();
-      const line = metrics.split('\n').find((text) => /^grpc_server_handled_total\{.*"Put".*"OK"/.test(text));
-      return Number(line?.split(' ').at(-1) ?? 0);
-    }),
-  );
-  const share = puts.reduce((sum, count) => sum + count, 0) / puts.length;
-  return `the slowest replica did ${Math.round((100 * Math.min(...puts)) / share)} % of its share`;
 }
 
 function cell({ args }: Step, { rps, p50_ms: p50, p99_ms: p99 }: LoadReport): string {
@@ -186,7 +164,7 @@ const heads = [...steps.map(({ name }) => name), `CPU of the busiest server for 
 const table = [`| | ${heads.join(' | ')} |`, `|---|${heads.map(() => '---').join('|')}|`, ...lines].join('\n');
 console.log(`\n${table}`);
 if (options.only === '') {
-  writeFileSync(
+  writePage(
     path.join(import.meta.dirname, 'BACKENDS.md'),
     `# Puts and watch latency on shared databases
 
@@ -204,8 +182,7 @@ and the load share the cores, so that more replicas only cost more. What replica
 is bounded by the CPU that a put takes on the busiest, which is the one that writes for all. 512 clients show that bound: with fewer a
 replica that has used up its share for some milliseconds leaves the others without work.
 
-${table}
-`,
+${table}`,
   );
 }
 process.exit(0);
