@@ -19,7 +19,8 @@ const { values: options } = parseArgs({
 });
 const rounds = Number(options.rounds);
 const seconds = Number(options.seconds);
-const warmUpSeconds = 5;
+/** Before the first round, for each replica: who has a fifth of a core only compiles for a long time. */
+const warmUpSeconds = 8;
 const clientCounts = [128, 512] as const;
 
 interface ReplicaSet {
@@ -68,7 +69,7 @@ async function compare(name: string, backend: string, more: PlinthStart, cores: 
   const unlimit: (() => void)[] = [];
   const lines: string[] = [];
   try {
-    for (const set of sets) await load(set, clientCounts[0], warmUpSeconds);
+    for (const set of sets) await load(set, clientCounts[0], warmUpSeconds * set.servers.length);
     const processes = sets.flatMap(({ servers }) => servers.map(({ child }) => child.process.pid as number));
     if (cores !== undefined) unlimit.push(...processes.map((pid) => limitCpu(pid, cores)));
     for (const clients of clientCounts) {

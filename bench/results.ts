@@ -49,7 +49,7 @@ export class Measurements {
     };
   }
 
-  /** Of plinth to another server, the median over the rounds: what slows a round down slows both. Undefined: one of them did not run it. */
+  /** Of plinth to another server, the median over the rounds: what slows one down slows both. Undefined: one did not run it. */
   ratio(operation: string, other: string, field: keyof Measurement): number | undefined {
     const own = this.#rounds.get(operation)?.get('plinth');
     const others = this.#rounds.get(operation)?.get(other);
@@ -185,8 +185,9 @@ export function page(measured: Measurements, versions: readonly ServerVersion[],
     `${new Date().toISOString().slice(0, 10)}; ${versions.map((server) => `${server.name} ${server.version}`).join('; ')}.`,
     `${machine()}. The load generator runs on the same cores. Load average before the first round: ${conditions.load.toFixed(1)}.`,
     `Medians of ${conditions.rounds} round(s), and of the ratios in each; ${conditions.seconds} s for each operation, which one server ` +
-      `after the other is asked for when all are idle, on fresh directories with durable commits, after ${conditions.warmUpSeconds} s of puts, mixed work and watches; ` +
-      `${count(conditions.keys)} keys, values of 256 bytes, 64 clients on 8 connections unless said otherwise. ` +
+      'after the other is asked for when all are idle, on fresh directories with durable commits, after ' +
+      `${conditions.warmUpSeconds} s of puts, mixed work and watches; ${count(conditions.keys)} keys, values of 256 bytes, ` +
+      '64 clients on 8 connections unless said otherwise. ' +
       'The lean client is bench/loadgen/lean.go: clientv3 takes more of the cores than either server.',
     '## Throughput',
     throughput(measured, servers),

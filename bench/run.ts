@@ -44,7 +44,7 @@ const steps: readonly Step[] = [
   ...byBoth('mix', '-op=mix', '-limit=100'),
 ];
 
-/** Who has just started compiles, and its files grow: a server that has run for a minute does neither. All kinds of work, one after the other. */
+/** Who has just started compiles, and its files grow: a server that has run for a minute does neither. */
 const warmUps: readonly (readonly string[])[] = [['-op=put'], ['-op=mix', '-limit=100', '-keep=100'], ['-op=watch']];
 const warmUpSeconds = 4;
 /** Events that have not come so long after the last put are lost. */
