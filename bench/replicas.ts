@@ -109,7 +109,9 @@ writeSection(
   `## Three replicas that write at once, beside one
 
 Written by \`make bench-replicas\`: both run, each on a database server of its own, and are asked in turn; medians of ${rounds} rounds of
-${seconds} s, and of the ratio of the puts per second in each round.
+${seconds} s, and of the ratio of the puts per second in each round. This says more about the ratio than the table above, whose lines
+are of one run each, some minutes apart. Three write less than one, also where each has a fifth of a core to itself: all three apply
+every batch, and a put that is forwarded costs its writer about as much as one of its own clients.
 
 | | clients | one, puts/s | three, puts/s | three / one | p99 | slowest replica's share |
 |---|---|---|---|---|---|---|
