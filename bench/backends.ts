@@ -7,12 +7,12 @@
 import os from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { type DatabaseServer, sharedBackends } from '../test/support/databases.ts';
+import type { DatabaseServer } from '../test/support/databases.ts';
 import type { Server } from '../test/support/server.ts';
 import { limitCpu } from './cpu-limit.ts';
 import { type LoadReport, loadgen } from './loadgen.ts';
 import { cpuMicroseconds } from './process-usage.ts';
-import { putsOf, slowCommits, slowestShare, smallMachine, startReplicas } from './replica-set.ts';
+import { putsOf, slowCommits, slowestShare, smallMachine, startDatabase, startReplicas } from './replica-set.ts';
 import { writePage } from './results.ts';
 import { type PlinthStart, startKine } from './servers.ts';
 
@@ -101,9 +101,7 @@ const candidates: readonly Candidate[] = [
 ];
 
 async function measure(candidate: Candidate): Promise<Report[]> {
-  const backend = sharedBackends.find(({ name }) => name === candidate.database);
-  if (!backend || backend.without) throw new Error(backend?.without || candidate.database);
-  const database = await backend.start();
+  const database = await startDatabase(candidate.database);
   const servers = await candidate.start(database);
   const { cores } = candidate;
   const endpoints = servers.map(({ endpoint }) => endpoint).join(',');

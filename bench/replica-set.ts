@@ -1,6 +1,6 @@
 /** Replicas of plinth on one shared database. */
 import path from 'node:path';
-import type { DatabaseServer } from '../test/support/databases.ts';
+import { type DatabaseServer, sharedBackends } from '../test/support/databases.ts';
 import { repositoryRoot } from '../test/support/process.ts';
 import type { Server } from '../test/support/server.ts';
 import { type PlinthStart, startCompiledPlinth } from './servers.ts';
@@ -13,6 +13,13 @@ export const slowCommits: PlinthStart = {
 
 /** What a replica on a small machine of its own may use of a core: with all on two cores there is nothing to be gained by more of them. */
 export const smallMachine = 0.2;
+
+/** A database server for this backend, fresh. */
+export async function startDatabase(backend: string): Promise<DatabaseServer> {
+  const shared = sharedBackends.find(({ name }) => name === backend);
+  if (!shared || shared.without) throw new Error(shared?.without || backend);
+  return await shared.start();
+}
 
 /** On a new database (a keyspace of its own) of this server. */
 export async function startReplicas(database: DatabaseServer, count: number, options: PlinthStart): Promise<Server[]> {

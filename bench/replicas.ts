@@ -6,12 +6,12 @@
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
-import { type DatabaseServer, sharedBackends } from '../test/support/databases.ts';
+import type { DatabaseServer } from '../test/support/databases.ts';
 import type { Server } from '../test/support/server.ts';
 import { limitCpu } from './cpu-limit.ts';
 import { loadgen } from './loadgen.ts';
-import { putsOf, slowCommits, slowestShare, smallMachine, startReplicas } from './replica-set.ts';
-import { median, writeSection } from './results.ts';
+import { putsOf, slowCommits, slowestShare, smallMachine, startDatabase, startReplicas } from './replica-set.ts';
+import { count, median, writeSection } from './results.ts';
 import type { PlinthStart } from './servers.ts';
 
 const { values: options } = parseArgs({
@@ -26,10 +26,12 @@ const clientCounts = [128, 512] as const;
 interface ReplicaSet {
   readonly servers: readonly Server[];
   readonly database: DatabaseServer;
-  readonly puts: number[];
-  readonly p99Ms: number[];
-  /** See `slowestShare`, of each round. */
-  readonly shares: number[];
+}
+
+interface Round {
+  readonly putsPerSecond: number;
+  readonly p99Ms: number;
+  readonly slowestShare: number;
 }
 
 const databases: readonly (readonly [name: string, backend: string, options: PlinthStart])[] = [
@@ -45,24 +47,17 @@ function load({ servers }: ReplicaSet, clients: number, durationSeconds: number)
 }
 
 async function start(backend: string, replicas: number, more: PlinthStart): Promise<ReplicaSet> {
-  const shared = sharedBackends.find(({ name }) => name === backend);
-  if (!shared || shared.without) throw new Error(shared?.without || backend);
-  const database = await shared.start();
-  const servers = await startReplicas(database, replicas, { ...more, backend });
-  return { servers, database, puts: [], p99Ms: [], shares: [] };
+  const database = await startDatabase(backend);
+  return { database, servers: await startReplicas(database, replicas, { ...more, backend }) };
 }
 
-async function measure(set: ReplicaSet, clients: number): Promise<void> {
+async function measure(set: ReplicaSet, clients: number): Promise<Round> {
   const before = await putsOf(set.servers);
   const { rps, p99_ms: p99Ms, errs, lastErr } = await load(set, clients, seconds);
   if (errs > 0) console.log(`    ${errs} errors, the last: ${lastErr}`);
   const after = await putsOf(set.servers);
-  set.puts.push(rps ?? 0);
-  set.p99Ms.push(p99Ms);
-  set.shares.push(slowestShare(after.map((count, i) => count - before[i]!)));
+  return { putsPerSecond: rps ?? 0, p99Ms, slowestShare: slowestShare(after.map((puts, i) => puts - before[i]!)) };
 }
-
-const whole = (value: number): string => Math.round(value).toLocaleString('en-US');
 
 async function compare(name: string, backend: string, more: PlinthStart, cores: number | undefined): Promise<string[]> {
   const sets = [await start(backend, 1, more), await start(backend, 3, more)] as const;
@@ -73,20 +68,25 @@ async function compare(name: string, backend: string, more: PlinthStart, cores: 
     const processes = sets.flatMap(({ servers }) => servers.map(({ child }) => child.process.pid as number));
     if (cores !== undefined) unlimit.push(...processes.map((pid) => limitCpu(pid, cores)));
     for (const clients of clientCounts) {
-      for (const { puts, p99Ms, shares } of sets) for (const list of [puts, p99Ms, shares]) list.length = 0;
+      const one: Round[] = [];
+      const three: Round[] = [];
+      const turns = [
+        [sets[0], one],
+        [sets[1], three],
+      ] as const;
       for (let round = 0; round < rounds; round++) {
-        for (const set of round % 2 === 0 ? sets : sets.toReversed()) await measure(set, clients);
+        for (const [set, done] of round % 2 === 0 ? turns : turns.toReversed()) done.push(await measure(set, clients));
       }
-      const [one, three] = sets;
-      const times = median(three.puts.map((count, i) => count / one.puts[i]!));
+      const of = (field: keyof Round, done: readonly Round[]): number => median(done.map((round) => round[field]));
+      const times = median(three.map(({ putsPerSecond }, i) => putsPerSecond / one[i]!.putsPerSecond));
       const cells = [
         `${name}${cores === undefined ? '' : `, ${cores * 100} % of a core each`}`,
         `${clients}`,
-        whole(median(one.puts)),
-        whole(median(three.puts)),
+        count(of('putsPerSecond', one)),
+        count(of('putsPerSecond', three)),
         times.toFixed(2),
-        `${median(one.p99Ms).toFixed(0)} / ${median(three.p99Ms).toFixed(0)} ms`,
-        `${Math.round(100 * median(three.shares))} %`,
+        `${of('p99Ms', one).toFixed(0)} / ${of('p99Ms', three).toFixed(0)} ms`,
+        `${Math.round(100 * of('slowestShare', three))} %`,
       ];
       lines.push(`| ${cells.join(' | ')} |`);
       console.log(lines.at(-1));
@@ -110,8 +110,7 @@ writeSection(
 
 Written by \`make bench-replicas\`: both run, each on a database server of its own, and are asked in turn; medians of ${rounds} rounds of
 ${seconds} s, and of the ratio of the puts per second in each round. This says more about the ratio than the table above, whose lines
-are of one run each, some minutes apart. Three write less than one, also where each has a fifth of a core to itself: all three apply
-every batch, and a put that is forwarded costs its writer about as much as one of its own clients.
+are of one run each, some minutes apart.
 
 | | clients | one, puts/s | three, puts/s | three / one | p99 | slowest replica's share |
 |---|---|---|---|---|---|---|

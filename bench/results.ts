@@ -63,7 +63,7 @@ export interface ServerVersion {
   readonly version: string;
 }
 
-const count = (value: number): string => Math.round(value).toLocaleString('en');
+export const count = (value: number): string => Math.round(value).toLocaleString('en');
 const row = (cells: readonly string[]): string => `| ${cells.join(' | ')} |`;
 const table = (head: readonly string[], rows: readonly (readonly string[])[]): string =>
   [row(head), row(head.map(() => '---')), ...rows.map(row)].join('\n');
