@@ -36,21 +36,19 @@ export class Outbid extends Error {
   override readonly name = 'Outbid';
 }
 
-export interface ProposalOptions {
-  /** Who asked for it, if another replica did. */
-  readonly origin?: Origin | undefined;
-  /** It can only be written here: never Outbid. */
-  readonly stays?: boolean;
-}
-
-interface Proposal {
+export interface ProposalRequest {
   readonly run: (draft: Draft) => unknown;
   readonly bytes: number;
+  /** Who asked for it, if another replica did. */
   readonly origin: Origin | undefined;
+  /** It can only be written here: never Outbid. */
   readonly stays: boolean;
+  readonly resolve: (result: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface Proposal extends ProposalRequest {
   readonly queuedAtMs: number;
-  resolve(result: unknown): void;
-  reject(error: unknown): void;
   /** The client has been answered (or told that nobody knows). */
   settled: boolean;
 }
@@ -139,28 +137,29 @@ export class Committer {
    * Has `run` evaluated in the next batch and resolves with what it returned once that is durable. `bytes` is about what it
    * will add to the batch. Rejects with what `run` threw, StoreUnavailable, or Outbid.
    */
-  propose<T>(bytes: number, run: (draft: Draft) => T, { origin, stays = false }: ProposalOptions = {}): Promise<T> {
-    if (this.#closed) return Promise.reject(new StoreError('Stopped'));
+  propose<T>(bytes: number, run: (draft: Draft) => T, stays = false): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      this.submit({ run, bytes, origin: undefined, stays, resolve: resolve as (result: unknown) => void, reject });
+    });
+  }
+
+  /** The same without a promise. The answer may come at once. */
+  submit(request: ProposalRequest): void {
+    if (this.#closed) {
+      request.reject(new StoreError('Stopped'));
+      return;
+    }
+    const { run, bytes, origin, stays, resolve, reject } = request;
     if (this.#queue.length >= queueRequestsMax || this.#queuedBytes + bytes > queueBytesMax) {
-      return Promise.reject(new StoreError('TooManyRequests'));
+      reject(new StoreError('TooManyRequests'));
+      return;
     }
     const queuedAtMs = this.#options.now();
     if (origin !== undefined) this.#forwardedAtMs = queuedAtMs;
-    return new Promise<T>((resolve, reject) => {
-      this.#queuedBytes += bytes;
-      this.#queue.push({
-        run,
-        bytes,
-        origin,
-        stays,
-        queuedAtMs,
-        resolve: resolve as (result: unknown) => void,
-        reject,
-        settled: false,
-      });
-      if (this.#queue.length >= this.#expected) this.#gathered?.();
-      this.#running ??= this.#run();
-    });
+    this.#queuedBytes += bytes;
+    this.#queue.push({ run, bytes, origin, stays, queuedAtMs, resolve, reject, settled: false });
+    if (this.#queue.length >= this.#expected) this.#gathered?.();
+    this.#running ??= this.#run();
   }
 
   /** Commits what is queued and takes no more. */

@@ -140,44 +140,46 @@ export class Forwarder {
   /** Has the command executed, durably, wherever. Rejects with StoreError or StoreUnavailable. */
   execute<C extends Command>(command: C): Promise<ResultOf<C>> {
     if (this.#replica.storage.log.exclusive) return this.#commit(command) as Promise<ResultOf<C>>;
-    return this.#executeAnywhere(command);
+    return this.#executeAnywhere(command, this.#options.now() + requestTimeoutMs) as Promise<ResultOf<C>>;
   }
 
-  async #executeAnywhere<C extends Command>(command: C): Promise<ResultOf<C>> {
-    const untilMs = this.#options.now() + requestTimeoutMs;
-    for (;;) {
-      try {
-        const writer = this.#writer;
-        const result = writer === undefined ? this.#commit(command) : this.#forward(writer, command);
-        return (await result) as ResultOf<C>;
-      } catch (error) {
-        if (!(error instanceof NotExecuted || error instanceof Outbid)) throw error;
-        if (this.#closed) throw new StoreError('Stopped');
-        if (this.#options.now() > untilMs) throw new StoreError('Timeout');
-      }
-    }
+  #executeAnywhere(command: Command, untilMs: number): Promise<CommandResult> {
+    const writer = this.#writer;
+    const result = writer === undefined ? this.#commit(command) : this.#forward(writer, command);
+    return result.catch((error: unknown) => {
+      if (!(error instanceof NotExecuted || error instanceof Outbid)) throw error;
+      if (this.#closed) throw new StoreError('Stopped');
+      if (this.#options.now() > untilMs) throw new StoreError('Timeout');
+      return this.#executeAnywhere(command, untilMs);
+    });
   }
 
   #commit(command: Command, stays = false): Promise<CommandResult> {
     const { now } = this.#options;
     const run = (draft: Draft) => evaluateCommand(draft, command, now());
-    return this.#committer.propose(commandBytes(command), run, { stays });
+    return this.#committer.propose(commandBytes(command), run, stays);
   }
 
   // Asking another replica.
 
-  async #forward(writer: string, command: Command): Promise<CommandResult> {
+  #forward(writer: string, command: Command): Promise<CommandResult> {
     // To begin an epoch needs none: doing it twice does no harm.
-    if (command.kind !== 'epoch' && !this.#open) await this.#begin();
+    if (command.kind === 'epoch' || this.#open) return this.#ask(writer, command);
+    return this.#begin().then(() => this.#ask(writer, command));
+  }
+
+  #ask(writer: string, command: Command): Promise<CommandResult> {
     const link = this.peers.link(writer);
-    if (link === undefined) throw new NotExecuted();
+    if (link === undefined) return Promise.reject(new NotExecuted());
     // What became of all these is found out by beginning an epoch: that always has a place.
-    if (this.#pending.size >= queueRequestsMax && command.kind !== 'epoch') throw new StoreError('TooManyRequests');
+    if (this.#pending.size >= queueRequestsMax && command.kind !== 'epoch') {
+      return Promise.reject(new StoreError('TooManyRequests'));
+    }
     const sequence = ++this.#sequence;
     const epoch = this.#epoch;
-    if (!link.forward({ sequence, epoch, command })) return await this.#commit(command, true);
+    if (!link.forward({ sequence, epoch, command })) return this.#commit(command, true);
     this.counts.forwarded++;
-    return await new Promise((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       this.#pending.set(sequence, {
         command,
         writer,
@@ -221,7 +223,7 @@ export class Forwarder {
   }
 
   /** An answer has come. */
-  async answered(sequence: number, answer: ForwardAnswer): Promise<void> {
+  answered(sequence: number, answer: ForwardAnswer): void {
     const pending = this.#pending.get(sequence);
     // Too late, or what became of it is being found out already.
     if (pending === undefined || pending.doubted) return;
@@ -232,12 +234,16 @@ export class Forwarder {
     this.#take(sequence);
     switch (answer.kind) {
       case 'done':
-      case 'refused':
+      case 'refused': {
+        const tell = (): void => {
+          if (answer.kind === 'done') pending.resolve(answer.result);
+          else pending.reject(new StoreError(answer.reason));
+        };
         // A client that reads here next must find what it was told.
-        if (answer.slot > this.#replica.state.slot) await this.#replica.catchUp().catch(() => {});
-        if (answer.kind === 'done') pending.resolve(answer.result);
-        else pending.reject(new StoreError(answer.reason));
+        if (answer.slot <= this.#replica.state.slot) tell();
+        else this.#replica.catchUp().then(tell, tell);
         return;
+      }
       case 'unavailable':
         // This replica's own way to the database may be better.
         this.#unfit(pending.writer);
@@ -345,24 +351,26 @@ export class Forwarder {
 
   // Being asked.
 
-  /** Executes what another replica asks for. Never rejects. */
-  async perform(replicaId: string, { sequence, epoch, command }: ForwardRequest): Promise<ForwardAnswer> {
+  /** Executes what another replica asks for, and answers each request once. */
+  performer(replicaId: string): (request: ForwardRequest, answer: (answer: ForwardAnswer) => void) => void {
     const replica = BigInt(`0x${replicaId}`);
-    this.counts.executed++;
-    try {
+    return ({ sequence, epoch, command }, answer) => {
+      this.counts.executed++;
       const origin = command.kind === 'epoch' ? undefined : { replica, sequence };
-      const result = await this.#committer.propose(
-        commandBytes(command),
-        (draft) => {
+      this.#committer.submit({
+        run: (draft) => {
           if (origin !== undefined && draft.state.epochs.get(replica) !== epoch) throw new EpochOver();
           return evaluateCommand(draft, command, this.#options.now());
         },
-        { origin },
-      );
-      return { kind: 'done', slot: this.#replica.state.slot, result };
-    } catch (error) {
-      return this.#answerOf(error);
-    }
+        bytes: commandBytes(command),
+        origin,
+        stays: false,
+        resolve: (result) => {
+          answer({ kind: 'done', slot: this.#replica.state.slot, result: result as CommandResult });
+        },
+        reject: (error) => answer(this.#answerOf(error)),
+      });
+    };
   }
 
   #answerOf(error: unknown): ForwardAnswer {

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ForwardAnswer, ForwardRequest } from '../mvcc/forwarder.ts';
 import { type Call, Code, RpcError, type ServerStream, type StreamMethod } from '../transport/rpc.ts';
-import { decodeFrames, encodeFrame } from './frames.ts';
+import { decodeFrames, encodePush, FrameQueue } from './frames.ts';
 import {
   decodeHandshake,
   encodeHandshake,
@@ -17,7 +17,7 @@ import {
   protocolVersion,
   prove,
 } from './handshake.ts';
-import { acceptTimeoutMs, linkBeatMs, linksMax, unreadAnswerBytesMax } from './limits.ts';
+import { acceptTimeoutMs, linkBeatMs, linkMessageBytesMax, linksMax, unreadAnswerBytesMax } from './limits.ts';
 
 export interface AcceptorOptions {
   /** The replica id of this process. */
@@ -25,15 +25,16 @@ export interface AcceptorOptions {
   /** The largest message that the transport takes. */
   readonly messageBytesMax: number;
   secret(): Uint8Array | undefined;
-  perform(from: string, request: ForwardRequest): Promise<ForwardAnswer>;
+  /** What executes the requests of one replica, and answers each once. */
+  performer(from: string): (request: ForwardRequest, answer: (answer: ForwardAnswer) => void) => void;
   /** A replica has proved itself; `entry` is what it would tell the directory. */
   onLinked(from: string, entry: Uint8Array): void;
-  /** An invariant is broken: the process must end. */
-  readonly fatal: (error: unknown) => void;
 }
 
 interface Follower {
   readonly stream: ServerStream;
+  /** All that one commit has answered leaves together, in the same write as the push of its batch before it. */
+  readonly answers: FrameQueue;
   /** Answers that wait until the follower reads. */
   waiting: Buffer[];
   waitingBytes: number;
@@ -58,8 +59,7 @@ export class Acceptor {
 
   push(slot: number, id: string, data: Uint8Array): void {
     if (this.#followers.size === 0) return;
-    const frame = encodeFrame({ kind: 'push', payload: [slot, id, data] });
-    // The answers of the same batch come behind it in the same turn of the event loop, and leave in the same write.
+    const frame = encodePush(slot, id, data);
     for (const { stream } of this.#followers) {
       if (stream.writable) stream.write(frame);
       else this.dropped++;
@@ -112,7 +112,9 @@ export class Acceptor {
   }
 
   async #serve(from: string, stream: ServerStream): Promise<void> {
-    const follower: Follower = { stream, waiting: [], waitingBytes: 0, ended: false };
+    const answers = new FrameQueue((message) => this.#answer(follower, message), queueMicrotask);
+    const follower: Follower = { stream, answers, waiting: [], waitingBytes: 0, ended: false };
+    const perform = this.#options.performer(from);
     this.#followers.add(follower);
     this.#beat ??= setInterval(() => this.#beats(), linkBeatMs);
     stream.write(Buffer.alloc(0));
@@ -120,7 +122,12 @@ export class Acceptor {
       for (let message = await stream.read(); message !== undefined; message = await stream.read()) {
         if (follower.ended) return;
         for (const frame of understood(() => decodeFrames(message as Buffer))) {
-          if (frame.kind === 'forward') this.#perform(from, frame.payload, follower);
+          if (frame.kind !== 'forward') continue;
+          const { sequence } = frame.payload;
+          perform(frame.payload, (answer) => {
+            const taken = answers.add({ kind: 'answer', payload: [sequence, answer] }, linkMessageBytesMax);
+            if (!taken) this.#end(follower);
+          });
         }
       }
     } finally {
@@ -142,21 +149,14 @@ export class Acceptor {
     for (const { stream } of this.#followers) if (stream.writable) stream.write(Buffer.alloc(0));
   }
 
-  #perform(from: string, request: ForwardRequest, follower: Follower): void {
-    const answered = (answer: ForwardAnswer): void => {
-      this.#answer(follower, encodeFrame({ kind: 'answer', payload: [request.sequence, answer] }));
-    };
-    this.#options.perform(from, request).then(answered, this.#options.fatal);
-  }
-
-  #answer(follower: Follower, frame: Buffer): void {
+  #answer(follower: Follower, message: Buffer): void {
     if (follower.ended) return;
     if (follower.waiting.length === 0 && follower.stream.writable) {
-      follower.stream.write(frame);
+      follower.stream.write(message);
       return;
     }
-    follower.waiting.push(frame);
-    follower.waitingBytes += frame.length;
+    follower.waiting.push(message);
+    follower.waitingBytes += message.length;
     if (follower.waitingBytes > unreadAnswerBytesMax) this.#end(follower);
     else if (follower.waiting.length === 1) void this.#drain(follower);
   }
@@ -164,11 +164,11 @@ export class Acceptor {
   async #drain(follower: Follower): Promise<void> {
     while (follower.waiting.length > 0 && !follower.ended) {
       await follower.stream.drained();
-      for (let frame = follower.waiting[0]; frame !== undefined; frame = follower.waiting[0]) {
+      for (let message = follower.waiting[0]; message !== undefined; message = follower.waiting[0]) {
         if (!follower.stream.writable) break;
         follower.waiting.shift();
-        follower.waitingBytes -= frame.length;
-        follower.stream.write(frame);
+        follower.waitingBytes -= message.length;
+        follower.stream.write(message);
       }
     }
   }

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ForwardAnswer, ForwardRequest, Link } from '../mvcc/forwarder.ts';
 import { ClientStream } from '../transport/grpc/client-stream.ts';
-import { decodeFrames, encodeFrame } from './frames.ts';
+import { decodeFrames, FrameQueue } from './frames.ts';
 import {
   decodeHandshake,
   encodeHandshake,
@@ -45,6 +45,8 @@ export interface DialerOptions {
 
 export class Dialer implements Link {
   readonly #options: DialerOptions;
+  /** What one turn of the event loop forwards leaves together. */
+  readonly #requests = new FrameQueue((message) => this.#stream?.write(message), setImmediate);
   #stream: ClientStream | undefined;
   /** Both sides know each other. */
   #linked = false;
@@ -74,10 +76,7 @@ export class Dialer implements Link {
   forward(request: ForwardRequest): boolean {
     const stream = this.#stream;
     if (stream === undefined || !this.#linked || stream.bufferedBytes > unsentBytesMax) return false;
-    const frame = encodeFrame({ kind: 'forward', payload: request });
-    if (frame.length > this.#messageBytesMax) return false;
-    stream.write(frame);
-    return true;
+    return this.#requests.add({ kind: 'forward', payload: request }, this.#messageBytesMax);
   }
 
   #dial(): void {
@@ -155,6 +154,7 @@ export class Dialer implements Link {
     clearInterval(this.#watch);
     this.#stream = undefined;
     this.#linked = false;
+    this.#requests.clear();
     if (linked) this.#options.onLost();
     if (this.#closed) return;
     if (!linked && !this.#warned) {

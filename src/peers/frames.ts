@@ -2,12 +2,13 @@
  * What goes over a link once both ends know each other. A message of the stream holds any number of frames, and none is a
  * sign of life:
  *
- *   frame = kind (1 byte)  length (4 bytes, big-endian)  payload (plain-data.ts)
+ *   frame = kind (1 byte)  length (4 bytes, big-endian)  payload
  *
- * The payload is read only after the other end has proved that it knows the keyspace's secret (handshake.ts).
+ * The payload of a push is the slot (8 bytes, big-endian), the length of the batch's id (1 byte), the id and the batch; of the
+ * others, plain data (plain-data.ts). It is read only after the other end has proved that it knows the keyspace's secret (handshake.ts).
  */
 import type { ForwardAnswer, ForwardRequest } from '../mvcc/forwarder.ts';
-import { decodePlainData, encodePlainData } from './plain-data.ts';
+import { PlainDataWriter, readPlainData } from './plain-data.ts';
 
 export type Frame =
   /** A batch that the log has taken. */
@@ -15,14 +16,75 @@ export type Frame =
   | { readonly kind: 'forward'; readonly payload: ForwardRequest }
   | { readonly kind: 'answer'; readonly payload: readonly [sequence: number, answer: ForwardAnswer] };
 
+type PlainFrame = Exclude<Frame, { kind: 'push' }>;
+
 const kinds = ['push', 'forward', 'answer'] as const;
 const headBytes = 5;
+/** Slot and length of the id. */
+const pushHeadBytes = 9;
 
-export function encodeFrame({ kind, payload }: Frame): Buffer {
-  const frame = encodePlainData(payload, headBytes);
-  frame[0] = kinds.indexOf(kind);
-  frame.writeUInt32BE(frame.length - headBytes, 1);
-  return frame;
+/** So many bytes of frames are not gathered further. */
+const gatheredBytesMax = 64 * 1024;
+
+/** A message that is one push, in pieces: the batch is not copied. */
+export function encodePush(slot: number, id: string, data: Uint8Array): readonly Uint8Array[] {
+  const head = Buffer.allocUnsafe(headBytes + pushHeadBytes + id.length);
+  head[0] = kinds.indexOf('push');
+  head.writeUInt32BE(pushHeadBytes + id.length + data.length, 1);
+  head.writeBigUInt64BE(BigInt(slot), headBytes);
+  head[headBytes + 8] = id.length;
+  head.write(id, headBytes + pushHeadBytes, 'latin1');
+  return [head, data];
+}
+
+/** Frames on their way into a message that they share: what is added until `later` calls back. */
+export class FrameQueue {
+  readonly #send: (message: Buffer) => void;
+  readonly #later: (flush: () => void) => void;
+  readonly #writer = new PlainDataWriter();
+  readonly #flush = (): void => this.flush();
+  #scheduled = false;
+
+  constructor(send: (message: Buffer) => void, later: (flush: () => void) => void) {
+    this.#send = send;
+    this.#later = later;
+  }
+
+  /** False: the frame is longer than a message may be, and is not sent. */
+  add({ kind, payload }: PlainFrame, messageBytesMax: number): boolean {
+    const writer = this.#writer;
+    const start = writer.reserve(headBytes);
+    try {
+      writer.write(payload);
+    } catch (error) {
+      writer.resetTo(start);
+      throw error;
+    }
+    const end = writer.length;
+    if (end - start > messageBytesMax) {
+      writer.resetTo(start);
+      return false;
+    }
+    writer.bytes[start] = kinds.indexOf(kind);
+    writer.bytes.writeUInt32BE(end - start - headBytes, start + 1);
+    if (end > messageBytesMax) this.#send(writer.take(start));
+    if (writer.length >= gatheredBytesMax) this.#send(writer.take());
+    if (writer.length > 0 && !this.#scheduled) {
+      this.#scheduled = true;
+      this.#later(this.#flush);
+    }
+    return true;
+  }
+
+  flush(): void {
+    this.#scheduled = false;
+    if (this.#writer.length > 0) this.#send(this.#writer.take());
+  }
+
+  /** What is not sent yet never is. */
+  clear(): void {
+    this.#writer.resetTo(0);
+  }
 }
 
 /** Throws an Error for damaged bytes: always this one, so that nobody has to look for its meaning. */
@@ -31,7 +93,7 @@ export function decodeFrames(message: Buffer): Frame[] {
   for (let at = 0; at < message.length; ) {
     const start = at + headBytes;
     const end = start <= message.length ? start + message.readUInt32BE(at + 1) : Number.POSITIVE_INFINITY;
-    const frame = end <= message.length && decodeFrame(message[at] as number, message.subarray(start, end));
+    const frame = end <= message.length && decodeFrame(message, kinds[message[at]!], start, end);
     if (!frame) throw new Error('a damaged message between replicas');
     frames.push(frame);
     at = end;
@@ -40,28 +102,32 @@ export function decodeFrames(message: Buffer): Frame[] {
 }
 
 /** undefined: damaged. */
-function decodeFrame(kindByte: number, body: Buffer): Frame | undefined {
-  const kind = kinds[kindByte];
+function decodeFrame(message: Buffer, kind: Frame['kind'] | undefined, start: number, end: number): Frame | undefined {
   if (kind === undefined) return undefined;
+  if (kind === 'push') return decodePush(message, start, end);
   let payload: unknown;
   try {
-    payload = decodePlainData(body);
+    payload = readPlainData(message, start, end);
   } catch {
     return undefined;
   }
   return hasShape[kind](payload) ? ({ kind, payload } as Frame) : undefined;
 }
 
+function decodePush(message: Buffer, start: number, end: number): Frame | undefined {
+  if (end - start < pushHeadBytes) return undefined;
+  const slot = Number(message.readBigUInt64BE(start));
+  const idStart = start + pushHeadBytes;
+  const idEnd = idStart + message[start + 8]!;
+  if (!isCount(slot) || idEnd > end) return undefined;
+  return { kind: 'push', payload: [slot, message.toString('latin1', idStart, idEnd), message.subarray(idEnd, end)] };
+}
+
 /**
  * What a frame of this kind must have for the code behind it to read on. What is inside commands and answers is the other
  * end's word: it has proved itself, and speaks the same version of the protocol.
  */
-const hasShape: Readonly<Record<Frame['kind'], (payload: unknown) => boolean>> = {
-  push(payload) {
-    if (!Array.isArray(payload)) return false;
-    const [slot, id, data] = payload as unknown[];
-    return isCount(slot) && typeof id === 'string' && data instanceof Uint8Array;
-  },
+const hasShape: Readonly<Record<PlainFrame['kind'], (payload: unknown) => boolean>> = {
   forward(payload) {
     const { sequence, epoch, command } = (payload ?? {}) as Record<string, unknown>;
     return isCount(sequence) && isCount(epoch) && hasKind(command);

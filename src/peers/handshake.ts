@@ -10,7 +10,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import { handshakeBytesMax } from './limits.ts';
 
 /** Replicas whose numbers differ do not link: each writes for itself and follows the log. */
-export const protocolVersion = 2;
+export const protocolVersion = 3;
 
 export interface Hello {
   readonly protocol: number;

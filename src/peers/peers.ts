@@ -28,7 +28,6 @@ export interface PeersOptions {
   /** The largest message that the transport takes. */
   readonly messageBytesMax: number;
   warn(message: string): void;
-  readonly fatal: (error: unknown) => void;
 }
 
 interface Known {
@@ -57,9 +56,8 @@ export class ReplicaPeers implements Peers {
       self: store.replicaId,
       messageBytesMax: options.messageBytesMax,
       secret: () => this.#secret,
-      perform: (from, request) => store.forwarder.perform(from, request),
+      performer: (from) => store.forwarder.performer(from),
       onLinked: (id, data) => this.#learn({ id, data }),
-      fatal: options.fatal,
     });
     if (options.links) store.forwarder.peers = this;
   }
@@ -158,7 +156,7 @@ export class ReplicaPeers implements Peers {
         this.received++;
         this.#store.pushed(slot, id, data);
       },
-      onAnswer: (sequence, answer) => void forwarder.answered(sequence, answer),
+      onAnswer: (sequence, answer) => forwarder.answered(sequence, answer),
       onLost: () => forwarder.lost(to),
       warn: (message) => this.#options.warn(`${message} (${name}): its writes are found by asking the database`),
     });

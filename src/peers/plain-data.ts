@@ -83,23 +83,54 @@ function placeOf(names: readonly string[]): number {
 const shortStringMax = 64;
 const bytesAtFirst = 4096;
 /** A larger buffer is not kept for the next value. */
-const bytesKeptMax = 1024 * 1024;
+const bytesKeptMax = 256 * 1024;
 
-class Writer {
+/** Writes values behind one another. */
+export class PlainDataWriter {
   #buffer = Buffer.allocUnsafe(bytesAtFirst);
   #length = 0;
 
-  /** The bytes written so far, as a buffer of their own behind `headBytes` free ones. */
-  take(headBytes: number): Buffer {
-    const taken = Buffer.allocUnsafe(headBytes + this.#length);
-    this.#buffer.copy(taken, headBytes, 0, this.#length);
-    this.reset();
-    return taken;
+  get length(): number {
+    return this.#length;
   }
 
-  reset(): void {
-    this.#length = 0;
-    if (this.#buffer.length > bytesKeptMax) this.#buffer = Buffer.allocUnsafe(bytesAtFirst);
+  /** Throws for what is no plain data, and has written nothing then. */
+  write(value: unknown): void {
+    const start = this.#length;
+    try {
+      this.#value(value);
+    } catch (error) {
+      this.#length = start;
+      throw error;
+    }
+  }
+
+  /** The position of as many bytes, which the caller fills: see `bytes`. */
+  reserve(size: number): number {
+    const at = this.#length;
+    this.#reserve(size);
+    this.#length += size;
+    return at;
+  }
+
+  /** What is written so far; until more is. */
+  get bytes(): Buffer {
+    return this.#buffer;
+  }
+
+  /** Takes back what was written behind the first `length` bytes. */
+  resetTo(length: number): void {
+    this.#length = length;
+  }
+
+  /** The first `length` bytes, as a buffer of their own; what is behind them stays. */
+  take(length = this.#length): Buffer {
+    const taken = Buffer.allocUnsafe(length);
+    this.#buffer.copy(taken, 0, 0, length);
+    this.#buffer.copyWithin(0, length, this.#length);
+    this.#length -= length;
+    if (this.#buffer.length > bytesKeptMax && this.#length === 0) this.#buffer = Buffer.allocUnsafe(bytesAtFirst);
+    return taken;
   }
 
   #reserve(size: number): void {
@@ -126,7 +157,7 @@ class Writer {
     this.#reserve(size);
   }
 
-  value(value: unknown): void {
+  #value(value: unknown): void {
     switch (typeof value) {
       case 'undefined':
         this.#tag(Tag.undefined);
@@ -202,7 +233,7 @@ class Writer {
   #array(items: readonly unknown[]): void {
     this.#tag(Tag.array);
     this.#varint(items.length);
-    for (const item of items) this.value(item);
+    for (const item of items) this.#value(item);
   }
 
   #object(value: Record<string, unknown>): void {
@@ -213,33 +244,24 @@ class Writer {
       this.#varint(names.length);
       for (const name of names) {
         this.#string(name);
-        this.value(value[name]);
+        this.#value(value[name]);
       }
     } else {
       this.#tag(Tag.shape);
       this.#varint(place);
-      for (const name of names) this.value(value[name]);
+      for (const name of names) this.#value(value[name]);
     }
   }
 }
 
 const beyondLatin1 = /[\u0100-\uffff]/;
 
-const writer = new Writer();
-
-/** The bytes of `value` behind `headBytes` free ones. Symbols, functions and objects of classes are no plain data. */
-export function encodePlainData(value: unknown, headBytes = 0): Buffer {
-  try {
-    writer.value(value);
-    return writer.take(headBytes);
-  } finally {
-    writer.reset();
-  }
-}
-
-/** Byte arrays of the result are views of `bytes`. Throws an Error for anything that `encodePlainData` does not write. */
-export function decodePlainData(bytes: Buffer): unknown {
-  const reader = new Reader(bytes);
+/**
+ * The value that is written from `start` up to `end`. Byte arrays of it are views of `bytes`. Throws an Error for anything that
+ * PlainDataWriter does not write.
+ */
+export function readPlainData(bytes: Buffer, start = 0, end = bytes.length): unknown {
+  const reader = new Reader(bytes, start, end);
   const value = reader.value();
   if (!reader.done) throw new Error('bytes after the value');
   return value;
@@ -247,21 +269,24 @@ export function decodePlainData(bytes: Buffer): unknown {
 
 class Reader {
   readonly #bytes: Buffer;
-  #at = 0;
+  #at: number;
+  readonly #end: number;
   readonly #next = (): unknown => this.value();
 
-  constructor(bytes: Buffer) {
+  constructor(bytes: Buffer, start: number, end: number) {
     this.#bytes = bytes;
+    this.#at = start;
+    this.#end = end;
   }
 
   get done(): boolean {
-    return this.#at === this.#bytes.length;
+    return this.#at === this.#end;
   }
 
   /** The position before the next `size` bytes, which are read then. */
   #skip(size: number): number {
     const at = this.#at;
-    if (size > this.#bytes.length - at) throw new Error('the bytes end within a value');
+    if (size > this.#end - at) throw new Error('the bytes end within a value');
     this.#at = at + size;
     return at;
   }
@@ -283,7 +308,7 @@ class Reader {
   /** As many things follow, of a byte at least. */
   #count(): number {
     const count = this.#varint();
-    if (count > this.#bytes.length - this.#at) throw new Error('the bytes end within a value');
+    if (count > this.#end - this.#at) throw new Error('the bytes end within a value');
     return count;
   }
 

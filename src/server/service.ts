@@ -100,7 +100,6 @@ function peersOf(store: Store, { directory }: Storage, config: ServerConfig, log
     authorities: config.peerAuthorities,
     messageBytesMax: config.maxRequestBytes + grpcOverheadBytes,
     warn: (message) => log.warn({}, message),
-    fatal: (error) => die(log, error),
   });
 }
 

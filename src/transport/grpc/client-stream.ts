@@ -42,6 +42,8 @@ export interface ClientStreamOptions {
 const streamId = 1;
 /** What this side takes before the server must wait for it to be read; it is read at once. */
 const windowBytes = 8 * 1024 * 1024;
+/** A message of the server's that is no longer is not moved while it grows. */
+const atOnceBytes = 1024 * 1024;
 
 const codeNames = new Map<number, string>(Object.entries(Code).map(([name, code]) => [code, name]));
 
@@ -68,7 +70,7 @@ export class ClientStream implements FrameSink, MessageSink {
   /** Begins to connect. Throws an Error for what cannot be an address. */
   constructor(options: ClientStreamOptions) {
     this.#options = options;
-    this.#messages = new MessageReader(options.messageBytesMax);
+    this.#messages = new MessageReader(options.messageBytesMax, atOnceBytes);
     const address = clientAddress(options.url);
     const socket = connect(address, options.authorities);
     this.#socket = socket;

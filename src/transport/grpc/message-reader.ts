@@ -17,9 +17,12 @@ export class MessageReader {
   #length = 0;
   #body = nothing;
   #filled = 0;
+  readonly #atOnceBytes: number;
 
-  constructor(bytesMax: number) {
+  /** `atOnceBytes`: the memory of a message that is no longer is taken when it begins. For senders that are known. */
+  constructor(bytesMax: number, atOnceBytes = 0) {
     this.bytesMax = bytesMax;
+    this.#atOnceBytes = atOnceBytes;
   }
 
   /** In the middle of a message. */
@@ -50,10 +53,11 @@ export class MessageReader {
     }
   }
 
-  /** Memory follows what has come, not what was announced: it is at most twice as much. */
+  /** Memory follows what has come, not what was announced: beyond what is taken at once it is at most twice as much. */
   #reserve(bytes: number): void {
     if (bytes <= this.#body.length) return;
-    const larger = Buffer.allocUnsafe(Math.min(this.#length, Math.max(bytes, 2 * this.#body.length)));
+    const size = Math.max(bytes, 2 * this.#body.length, this.#atOnceBytes);
+    const larger = Buffer.allocUnsafe(Math.min(this.#length, size));
     this.#body.copy(larger, 0, 0, this.#filled);
     this.#body = larger;
   }

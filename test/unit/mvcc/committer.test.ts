@@ -317,6 +317,21 @@ t.test('a batch is cut by what it really came to', async (t) => {
   t.notOk(f.replica.state.index.get('big0'));
 });
 
+t.test('a broken invariant behind a request ends the process', async (t) => {
+  const fatal: unknown[] = [];
+  const storage = await openStorage();
+  const { committer } = await openReplica(t, storage, { now: 0 }, 'one', { fatal: (error) => fatal.push(error) });
+  const broken = (): never => {
+    throw new Error('broken');
+  };
+  let answers = 0;
+  const answered = () => answers++;
+  committer.submit({ run: broken, bytes: 1, origin: undefined, stays: false, resolve: answered, reject: answered });
+  await until('it is told', () => fatal.length > 0);
+  t.match(fatal, [{ message: 'broken' }]);
+  t.equal(answers, 0, 'nobody can know what became of it');
+});
+
 t.test('failed compares are answered although another replica never stops writing', async (t) => {
   const f = await fixture(t);
   const other = await f.other();

@@ -174,7 +174,7 @@ t.test('the link is lost while the epoch is begun through it', async (t) => {
     // Each begins an epoch first: the clock stands still, so it must not need the time limit of anybody.
     const before = other.replica.state.epochs.get(idOf(other)) ?? 0;
     other.wire.deliver = (_ask, { sequence }) => {
-      setImmediate(() => void other.forwarder.answered(sequence, { kind: 'epochOver' }));
+      setImmediate(() => other.forwarder.answered(sequence, { kind: 'epochOver' }));
     };
     const { revision } = await other.forwarder.execute(put('k', `${committed}`));
     t.equal(revision, other.replica.state.revision);
@@ -345,8 +345,8 @@ function disturb(random: Random, nodes: readonly Node[], self: Node): void {
       await late();
       const told = await ask();
       await late();
-      if (random.chance(0.95)) await forwarder.answered(sequence, told);
-      if (random.chance(0.1)) await forwarder.answered(sequence, told);
+      if (random.chance(0.95)) forwarder.answered(sequence, told);
+      if (random.chance(0.1)) forwarder.answered(sequence, told);
     };
     if (random.chance(0.97)) void answer();
     if (random.chance(0.05)) {

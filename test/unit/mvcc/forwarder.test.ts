@@ -241,12 +241,12 @@ t.test('an answer that comes when it is found out about already changes nothing'
   };
   cut(other, writer);
   const [sequence] = answers[0] as [number, ForwardAnswer];
-  await other.forwarder.answered(sequence, { kind: 'again' });
-  await other.forwarder.answered(sequence, { kind: 'refused', slot: 1, reason: 'NoSpace' });
-  await other.forwarder.answered(12345, { kind: 'again' });
+  other.forwarder.answered(sequence, { kind: 'again' });
+  other.forwarder.answered(sequence, { kind: 'refused', slot: 1, reason: 'NoSpace' });
+  other.forwarder.answered(12345, { kind: 'again' });
   open();
   t.match(await write, { revision: 3 });
-  await other.forwarder.answered(sequence, { kind: 'done', slot: 99, result: undefined });
+  other.forwarder.answered(sequence, { kind: 'done', slot: 99, result: undefined });
   t.equal((await written(other)).filter((text) => text.startsWith('k=')).length, 1);
 });
 

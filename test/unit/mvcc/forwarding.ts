@@ -78,7 +78,7 @@ function linkOf(nodes: readonly Node[], { id, forwarder, wire }: Pick<Node, 'id'
       const sent = copied(request);
       const ask: Ask = async () => {
         await turns(1);
-        const answer = await target.forwarder.perform(id, sent);
+        const answer = await new Promise<ForwardAnswer>((resolve) => target.forwarder.performer(id)(sent, resolve));
         await turns(1);
         return copied(answer);
       };

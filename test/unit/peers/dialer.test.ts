@@ -2,7 +2,6 @@
 import t, { type Test } from 'tap';
 import type { ForwardAnswer } from '../../../src/mvcc/forwarder.ts';
 import { Dialer, type DialerOptions } from '../../../src/peers/dialer.ts';
-import { encodeFrame } from '../../../src/peers/frames.ts';
 import {
   decodeHandshake,
   encodeHandshake,
@@ -20,7 +19,7 @@ import { TcpProxy } from '../../support/tcp-proxy.ts';
 import { put } from '../mvcc/requests.ts';
 import { gate, turns, until } from '../mvcc/storage.ts';
 import { start } from '../transport/grpc-support.ts';
-import { accepting, here, messageBytesMax, secret, startAcceptor, there } from './support.ts';
+import { accepting, encodeFrame, here, messageBytesMax, secret, startAcceptor, there } from './support.ts';
 
 interface Dialed {
   readonly dialer: Dialer;

@@ -1,8 +1,9 @@
 import t from 'tap';
-import { decodeFrames, encodeFrame, type Frame } from '../../../src/peers/frames.ts';
-import { encodePlainData } from '../../../src/peers/plain-data.ts';
+import { decodeFrames, encodePush, type Frame, FrameQueue } from '../../../src/peers/frames.ts';
 import { Random } from '../../support/random.ts';
 import { put, txn, versionIs } from '../mvcc/requests.ts';
+import { encodePlainData } from './plain-data-support.ts';
+import { encodeFrame } from './support.ts';
 
 const bytes = (...values: number[]): Uint8Array => Uint8Array.from(values);
 
@@ -29,7 +30,7 @@ const frames: readonly Frame[] = [
   { kind: 'answer', payload: [5, { kind: 'again' }] },
 ];
 
-const kindByte = { push: 0, forward: 1, answer: 2 } as const;
+const kindByte = { forward: 1, answer: 2 } as const;
 
 /** A frame around any payload, or with a head of its own. */
 function frameOf(kind: number, payload: Buffer, length = payload.length): Buffer {
@@ -74,28 +75,22 @@ t.test('a message that is cut anywhere within a frame is refused', (t) => {
 });
 
 t.test('damaged frames are refused, with one text', (t) => {
-  const push = encodePlainData([1, 'id', bytes(1)]);
+  const push = Buffer.concat(encodePush(1, 'id', bytes(1))).subarray(5);
+  const again = encodePlainData([1, { kind: 'again' }]);
   const damaged: Record<string, Buffer> = {
     'an unknown kind': frameOf(3, push),
     'the kind after the last byte': frameOf(255, push),
     'a length beyond the message': frameOf(0, push, push.length + 1),
     'the greatest length': frameOf(0, push, 2 ** 32 - 1),
-    'a length that leaves bytes over': frameOf(0, push, push.length - 1),
-    'no payload': frameOf(0, Buffer.alloc(0)),
-    'a payload that is no plain data': frameOf(0, Buffer.from('{"slot":1}')),
+    'a length that leaves bytes over': frameOf(2, again, again.length - 1),
+    'a push without payload': frameOf(0, Buffer.alloc(0)),
+    'a push that ends within its slot': frameOf(0, push.subarray(0, 7)),
+    'a push that ends within its id': frameOf(0, push.subarray(0, 10)),
+    'a push of a slot beyond the safe integers': frameOf(0, Buffer.concat([Buffer.alloc(8, 1), push.subarray(8)])),
+    'an answer without payload': frameOf(2, Buffer.alloc(0)),
+    'a payload that is no plain data': frameOf(2, Buffer.from('{"slot":1}')),
   };
   const payloads: Record<keyof typeof kindByte, readonly unknown[]> = {
-    push: [
-      undefined,
-      7,
-      {},
-      [],
-      [1, 'id'],
-      ['1', 'id', bytes()],
-      [1, 2, bytes()],
-      [1, 'id', 'data'],
-      [-1, '', bytes()],
-    ],
     forward: [
       undefined,
       [1, 2, put('k')],
@@ -123,6 +118,64 @@ t.test('damaged frames are refused, with one text', (t) => {
       `${what}, behind a good one`,
     );
   }
+  t.end();
+});
+
+/** What a queue sends, and how to let it. */
+function queue() {
+  const sent: Frame[][] = [];
+  const flushes: (() => void)[] = [];
+  const frames = new FrameQueue(
+    (message) => sent.push(decodeFrames(message)),
+    (flush) => flushes.push(flush),
+  );
+  return { frames, sent, flushes };
+}
+
+const answer = (sequence: number, size = 0) =>
+  ({
+    kind: 'answer',
+    payload: [sequence, { kind: 'done', slot: 1, result: { kind: 'put', revision: 2, prevKv: Buffer.alloc(size, 7) } }],
+  }) as const;
+
+t.test('frames that are added before the queue is flushed leave as one message', (t) => {
+  const { frames, sent, flushes } = queue();
+  for (let i = 0; i < 3; i++) t.ok(frames.add(answer(i), 1000));
+  t.equal(flushes.length, 1, 'it is asked for once');
+  t.same(sent, []);
+  flushes[0]?.();
+  t.same(sent, [[answer(0), answer(1), answer(2)]]);
+  frames.flush();
+  t.equal(sent.length, 1, 'nothing is no message');
+  t.ok(frames.add(answer(3), 1000));
+  t.equal(flushes.length, 2);
+  frames.clear();
+  flushes[1]?.();
+  t.equal(sent.length, 1, 'what was taken back is not sent');
+  t.end();
+});
+
+t.test('a message is no longer than allowed, and what is longer by itself is not sent', (t) => {
+  const { frames, sent, flushes } = queue();
+  const frameBytes = encodeFrame(answer(0, 100)).length;
+  t.notOk(frames.add(answer(0, 100), frameBytes - 1));
+  t.equal(flushes.length, 0);
+  for (let i = 1; i <= 5; i++) t.ok(frames.add(answer(i, 100), 2 * frameBytes));
+  flushes[0]?.();
+  t.same(sent, [[answer(1, 100), answer(2, 100)], [answer(3, 100), answer(4, 100)], [answer(5, 100)]]);
+  t.end();
+});
+
+t.test('much is not gathered, and what fails leaves no trace', (t) => {
+  const { frames, sent, flushes } = queue();
+  t.ok(frames.add(answer(1), 1e9));
+  t.throws(() => frames.add({ kind: 'answer', payload: [2, { kind: 'again', why: null } as never] }, 1e9));
+  t.ok(frames.add(answer(3, 64 * 1024), 1e9));
+  t.same(sent, [[answer(1), answer(3, 64 * 1024)]], 'at once');
+  flushes[0]?.();
+  t.equal(sent.length, 1);
+  t.ok(frames.add(answer(4), 1e9));
+  t.equal(flushes.length, 2);
   t.end();
 });
 

@@ -46,9 +46,6 @@ async function replica(t: Test, name: string, options: ReplicaOptions = {}): Pro
     links,
     messageBytesMax,
     warn: (message) => warnings.push(message),
-    fatal: (error) => {
-      throw error;
-    },
   });
   const methods = { [linkPath]: peers.method };
   const server = await start(t, methods, { receivedMessageBytesMax: messageBytesMax });

@@ -1,6 +1,7 @@
 import t from 'tap';
-import { decodePlainData, encodePlainData } from '../../../src/peers/plain-data.ts';
+import { PlainDataWriter, readPlainData } from '../../../src/peers/plain-data.ts';
 import { Random } from '../../support/random.ts';
+import { encodePlainData } from './plain-data-support.ts';
 
 const values: Record<string, unknown> = {
   undefined,
@@ -19,13 +20,13 @@ const values: Record<string, unknown> = {
 t.test('everything comes out as it went in', (t) => {
   for (const [what, value] of Object.entries(values)) {
     const bytes = encodePlainData(value);
-    t.strictSame(decodePlainData(bytes), value, what);
-    const behind = encodePlainData(value, 3);
-    t.same(behind.subarray(3), bytes, `${what}, behind free bytes`);
+    t.strictSame(readPlainData(bytes), value, what);
+    const between = Buffer.concat([Buffer.alloc(3, 7), bytes, Buffer.alloc(3, 7)]);
+    t.strictSame(readPlainData(between, 3, 3 + bytes.length), value, `${what}, between other bytes`);
     if (bytes.length < 200) {
-      for (let end = 0; end < bytes.length; end++) t.throws(() => decodePlainData(bytes.subarray(0, end)), what);
+      for (let end = 0; end < bytes.length; end++) t.throws(() => readPlainData(bytes.subarray(0, end)), what);
     }
-    t.throws(() => decodePlainData(Buffer.concat([bytes, Buffer.from([0])])), /bytes after/, what);
+    t.throws(() => readPlainData(Buffer.concat([bytes, Buffer.from([0])])), /bytes after/, what);
   }
   t.end();
 });
@@ -47,16 +48,20 @@ t.test('random values', (t) => {
   };
   const all = Array.from({ length: 1000 }, () => any(4));
   t.strictSame(
-    all.map((value) => decodePlainData(encodePlainData(value))),
+    all.map((value) => readPlainData(encodePlainData(value))),
     all,
   );
   t.end();
 });
 
 t.test('what cannot be sent fails, and nothing of it is left for the next', (t) => {
-  t.throws(() => encodePlainData([1, { a: null }]));
-  t.throws(() => encodePlainData(2n ** 64n));
-  t.strictSame(decodePlainData(encodePlainData([2])), [2]);
+  const writer = new PlainDataWriter();
+  writer.write(1);
+  t.throws(() => writer.write([1, { a: null }]));
+  t.throws(() => writer.write(2n ** 64n));
+  writer.write([2]);
+  t.strictSame(readPlainData(writer.take(2)), 1);
+  t.strictSame(readPlainData(writer.take()), [2]);
   t.end();
 });
 
@@ -69,9 +74,9 @@ t.test('damaged bytes: a value or an error, and no more memory than they have by
     [13],
     [3, 255],
   ]) {
-    t.throws(() => decodePlainData(Buffer.from(bytes)), bytes.join());
+    t.throws(() => readPlainData(Buffer.from(bytes)), bytes.join());
   }
   const deep = Buffer.concat([Buffer.alloc(200_000, Buffer.from([10, 1])), Buffer.from([0])]);
-  t.throws(() => decodePlainData(deep), { name: 'RangeError' }, 'nested too deep');
+  t.throws(() => readPlainData(deep), { name: 'RangeError' }, 'nested too deep');
   t.end();
 });

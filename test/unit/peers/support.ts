@@ -1,9 +1,9 @@
 /** Ends of links that the test holds in its own hands, over a real server on a socket. */
 import type * as grpc from '@grpc/grpc-js';
 import type { Test } from 'tap';
-import type { ForwardAnswer, ForwardRequest } from '../../../src/mvcc/forwarder.ts';
+import type { ForwardRequest } from '../../../src/mvcc/forwarder.ts';
 import { Acceptor, type AcceptorOptions } from '../../../src/peers/acceptor.ts';
-import { decodeFrames, encodeFrame, type Frame } from '../../../src/peers/frames.ts';
+import { decodeFrames, encodePush, type Frame, FrameQueue } from '../../../src/peers/frames.ts';
 import {
   decodeHandshake,
   encodeHandshake,
@@ -27,7 +27,6 @@ export interface AcceptorFixture extends Fixture {
   /** Who asked for what. */
   readonly performed: (readonly [from: string, request: ForwardRequest])[];
   readonly linked: (readonly [from: string, entry: string])[];
-  readonly fatal: unknown[];
 }
 
 /** An acceptor with the id `here` that answers each request with `again`. */
@@ -38,21 +37,19 @@ export async function startAcceptor(
 ): Promise<AcceptorFixture> {
   const performed: (readonly [string, ForwardRequest])[] = [];
   const linked: (readonly [string, string])[] = [];
-  const fatal: unknown[] = [];
   const acceptor = new Acceptor({
     self: here,
     messageBytesMax,
     secret: () => secret,
-    async perform(from, request): Promise<ForwardAnswer> {
+    performer: (from) => (request, answer) => {
       performed.push([from, request]);
-      return { kind: 'again' };
+      answer({ kind: 'again' });
     },
     onLinked: (from, entry) => linked.push([from, Buffer.from(entry).toString()]),
-    fatal: (error) => fatal.push(error),
     ...options,
   });
   const fixture = await begin(t, { [linkPath]: acceptor.method }, { receivedMessageBytesMax: messageBytesMax });
-  return { ...fixture, acceptor, performed, linked, fatal };
+  return { ...fixture, acceptor, performed, linked };
 }
 
 /** The dialing end of a link, one message at a time. */
@@ -124,6 +121,21 @@ export class Caller {
 }
 
 export const helloOf = (): Hello => ({ protocol: protocolVersion, from: there, to: here, nonce: 'nonce' });
+
+/** A message that is this frame alone. */
+export function encodeFrame(frame: Frame): Buffer {
+  if (frame.kind === 'push') return Buffer.concat(encodePush(...frame.payload));
+  let message: Buffer = Buffer.alloc(0);
+  const queue = new FrameQueue(
+    (sent) => {
+      message = sent;
+    },
+    () => {},
+  );
+  queue.add(frame, Number.POSITIVE_INFINITY);
+  queue.flush();
+  return message;
+}
 
 export const forwardFrame = (request: ForwardRequest): Buffer => encodeFrame({ kind: 'forward', payload: request });
 

@@ -12,8 +12,8 @@ function encoded(message: Buffer, compressed = 0): Buffer {
 }
 
 /** What comes out of these parts: messages in hexadecimal, `gzip` before those marked as compressed, the length of what is too long. */
-function read(parts: readonly Buffer[]): { told: string[]; partial: boolean } {
-  const reader = new MessageReader(bytesMax);
+function read(parts: readonly Buffer[], atOnceBytes = 0): { told: string[]; partial: boolean } {
+  const reader = new MessageReader(bytesMax, atOnceBytes);
   const told: string[] = [];
   for (const part of parts) {
     // The payload of a frame is a view of something larger.
@@ -64,6 +64,7 @@ t.test('random messages, cut at random, are the same (seeded)', async (t) => {
     }
     const { told, partial } = read(parts);
     t.notOk(partial);
+    t.strictSame(read(parts, 100_000).told, told, 'the same where their memory is taken at once');
     t.ok(
       told.length === messages.length && told.every((text, i) => text === messages[i]?.toString('hex')),
       `round ${round}: ${messages.length} messages in ${parts.length} parts`,
