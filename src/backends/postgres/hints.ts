@@ -7,6 +7,11 @@ import type { Client, Connections } from './connections.ts';
 import { codeOf, isOfServer } from './failure.ts';
 
 const channel = 'plinth_append';
+/**
+ * A commit with a notification costs the database more than one without, and each listener wakes. So under load there is one for the
+ * appends of so long a time: who is told late reads several batches at once.
+ */
+const hintIntervalMs = 10;
 const reconnectPauseMs = { first: 100, last: 5000 };
 /** A database without LISTEN (CockroachDB): not implemented, or not even in its grammar. */
 const notThere = ['0A000', '42601', '42883'];
@@ -18,6 +23,8 @@ export class Hints {
   readonly #wakes = new Set<Wake>();
   #client: Client | undefined;
   #sending = false;
+  #sentAtMs = Number.NEGATIVE_INFINITY;
+  #later: NodeJS.Timeout | undefined;
   /** The newest slot that the others are to be told of. */
   #pending: number | undefined;
   #pauseMs = 0;
@@ -83,26 +90,41 @@ export class Hints {
     for (const wake of this.#wakes) queueMicrotask(() => wake(slot));
   }
 
-  /** Tells this process at once, and the others by one notification at a time, however many appends there are. */
+  /** Tells this process at once, and the others when the last notification is long enough ago. */
   appended(slot: number): void {
     this.#wake(slot);
     this.#pending = slot;
-    void this.#send();
+    this.#sendInTime();
   }
 
-  async #send(): Promise<void> {
-    if (this.#sending) return;
+  #sendInTime(): void {
+    if (this.#sending || this.#later !== undefined || this.#pending === undefined) return;
+    const waitMs = this.#sentAtMs + hintIntervalMs - performance.now();
+    if (waitMs <= 0) {
+      void this.#send(this.#pending);
+      return;
+    }
+    this.#later = setTimeout(() => {
+      this.#later = undefined;
+      this.#sendInTime();
+    }, waitMs);
+    this.#later.unref();
+  }
+
+  async #send(slot: number): Promise<void> {
+    this.#pending = undefined;
+    const client = this.#client;
+    // Without a connection, or where it breaks, the hint is lost.
+    if (client === undefined) return;
     this.#sending = true;
-    while (this.#pending !== undefined && this.#client) {
-      const hint = `${this.#pending} ${this.#keyspace}`;
-      this.#pending = undefined;
-      // Without a connection, or where it breaks, the hint is lost.
-      const client = this.#client;
-      await client.query('SELECT pg_notify($1, $2)', [channel, hint]).catch(async (error: unknown) => {
+    this.#sentAtMs = performance.now();
+    await client
+      .query('SELECT pg_notify($1, $2)', [channel, `${slot} ${this.#keyspace}`])
+      .catch(async (error: unknown) => {
         if (!isOfServer(error)) await this.#connections.end(client);
       });
-    }
     this.#sending = false;
+    this.#sendInTime();
   }
 
   listen(wake: Wake): () => void {
@@ -114,6 +136,7 @@ export class Hints {
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
+    clearTimeout(this.#later);
     await this.#connecting;
     if (this.#client) await this.#connections.end(this.#client);
     this.#wakes.clear();
