@@ -75,6 +75,8 @@ export interface CommitterOptions {
   readonly observer: CommitObserver;
   /** Told of each batch that the log took, before anybody else can know of it. */
   readonly committed?: (slot: number, id: string, data: Uint8Array) => void;
+  /** Whether a replica is linked with this one: it asks for its writes, or is asked. */
+  readonly linked?: (replicaId: string) => boolean;
   /** Asked after a slot was lost: true makes all that waits reject with Outbid. */
   readonly yields?: () => boolean;
   /** Something that can not happen did: the process must not go on. */
@@ -98,8 +100,8 @@ const forwardedLingerShare = 1;
 const forwardingMs = 50;
 /**
  * Replicas that are not linked write in turn: who has just won a slot, or has not tried yet, would win the next one as well, since those
- * who lost it have to read it first. So while there was a change of writers so lately, a batch is tried only after a time that is enough
- * for one of them, and one that has lost goes on at once.
+ * who lost it have to read it first. So while one of those was there before or after a change of writers so lately, a batch is tried only
+ * after a time that is enough for one of them, and one that has lost goes on at once.
  */
 const turnsMs = 1000;
 /** That time, as far as is known here: so many appends, or what it took to lose the last time. */
@@ -204,7 +206,13 @@ export class Committer {
   }
 
   get #inTurns(): boolean {
-    return this.#options.now() - this.#replica.writerChangedAtMs < turnsMs;
+    const { writerChange } = this.#replica;
+    if (writerChange === undefined || this.#options.now() - writerChange.atMs >= turnsMs) return false;
+    return this.#contends(writerChange.from) || this.#contends(writerChange.to);
+  }
+
+  #contends(replicaId: string): boolean {
+    return replicaId !== this.#options.replicaId && !this.#options.linked?.(replicaId);
   }
 
   get #turnMs(): number {

@@ -41,8 +41,8 @@ export class Replica {
   onRecords: (records: readonly LogRecord[]) => void = () => {};
   /** The replica that filled the newest slot, as far as this one knows, and when that was learned here. A hint. */
   lastWriter: { readonly replicaId: string; readonly atMs: number } = { replicaId: '', atMs: Number.NEGATIVE_INFINITY };
-  /** When another replica than before filled the newest slot. */
-  writerChangedAtMs = Number.NEGATIVE_INFINITY;
+  /** When last another replica filled the newest slot than the one before. */
+  writerChange: { readonly from: string; readonly to: string; readonly atMs: number } | undefined;
   /** When everything that the log had was last known to be applied here; for operators. */
   currentAtMs = Number.NEGATIVE_INFINITY;
   /** The barrier that is reading now, and the one that waits for it. */
@@ -74,7 +74,7 @@ export class Replica {
     if (batch.records.some(({ kind }) => kind !== 'epoch' && kind !== 'genesis')) {
       const replicaId = writerOf(id);
       const before = this.lastWriter.replicaId;
-      if (before !== '' && before !== replicaId) this.writerChangedAtMs = now;
+      if (before !== '' && before !== replicaId) this.writerChange = { from: before, to: replicaId, atMs: now };
       this.lastWriter = { replicaId, atMs: now };
     }
     this.onRecords(batch.records);

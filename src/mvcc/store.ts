@@ -107,6 +107,7 @@ export class Store {
       fatal,
       observer,
       committed: (slot, id, data) => this.forwarder.peers.push(slot, id, data),
+      linked: (id) => this.forwarder.peers.link(id) !== undefined,
       yields: () => this.forwarder.yields(),
     });
     this.forwarder = new Forwarder(replica, this.#committer, { replicaId, now });

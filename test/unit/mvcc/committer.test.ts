@@ -161,14 +161,35 @@ t.test('while writers change, a batch looks at what the others wrote before it i
   t.strictSame(await written(f), ['theirs=1@2', 'mine=1@3', 'theirs=2@4', 'mine=2@5']);
 });
 
+t.test('writers that are linked take no turns', async (t) => {
+  const storage = await openStorage();
+  const clock = { now: 0 };
+  const linked = new Set(['two']);
+  const one = await openReplica(t, storage, clock, 'one', { linked: (id) => linked.has(id) });
+  const two = await openReplica(t, await openStorage({ backend: storage.backend }), clock, 'two');
+  await two.committer.propose(100, put('theirs', '1'));
+  await one.committer.propose(100, put('mine', '1'));
+  t.match(one.replica.writerChange, { from: 'two', to: 'one' });
+  let looks = 0;
+  storage.on.log.read = async (call, after, limit) => {
+    looks++;
+    return await call(after, limit);
+  };
+  await one.committer.propose(100, put('mine', '2'));
+  t.equal(looks, 0, 'nobody else can have written');
+  linked.clear();
+  await one.committer.propose(100, put('mine', '3'));
+  t.equal(looks, 1, 'without the link the other one may have had its turn');
+});
+
 t.test('who writes alone takes no turns, from the first write on', async (t) => {
   const f = await fixture(t);
   await f.committer.propose(100, put('a', '1'));
   await f.committer.propose(100, put('a', '2'));
-  t.equal(f.replica.writerChangedAtMs, Number.NEGATIVE_INFINITY);
+  t.equal(f.replica.writerChange, undefined);
   await (await f.other()).put('a', '3');
   await f.replica.catchUp();
-  t.equal(f.replica.writerChangedAtMs, f.clock.now, 'another one has come');
+  t.strictSame(f.replica.writerChange, { from: 'one', to: 'two', atMs: f.clock.now }, 'another one has come');
 });
 
 t.test('another writer has the slot: the requests are evaluated again', async (t) => {

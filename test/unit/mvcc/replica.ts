@@ -14,7 +14,7 @@ export async function openReplica(
   storage: TestStorage,
   clock: Clock,
   name: string,
-  options: Partial<Pick<CommitterOptions, 'yields' | 'fatal'>> = {},
+  options: Partial<Pick<CommitterOptions, 'yields' | 'linked' | 'fatal'>> = {},
 ): Promise<{ replica: Replica; committer: Committer; troubles: string[] }> {
   await storage.log.append(-1, 'genesis', genesisBatch(1n));
   const troubles: string[] = [];
