@@ -21,7 +21,12 @@ const rounds = Number(options.rounds);
 const seconds = Number(options.seconds);
 /** Before the first round, for each replica: who has a fifth of a core only compiles for a long time. */
 const warmUpSeconds = 8;
-const clientCounts = [128, 512] as const;
+/** Clients of the one, and of the three together: as many in total, or three times as many, as where each replica has its own. */
+const clientCounts = [
+  { one: 128, three: 128 },
+  { one: 128, three: 384 },
+  { one: 512, three: 512 },
+] as const;
 
 interface ReplicaSet {
   readonly servers: readonly Server[];
@@ -64,24 +69,26 @@ async function compare(name: string, backend: string, more: PlinthStart, cores: 
   const unlimit: (() => void)[] = [];
   const lines: string[] = [];
   try {
-    for (const set of sets) await load(set, clientCounts[0], warmUpSeconds * set.servers.length);
+    for (const set of sets) await load(set, clientCounts[0].one, warmUpSeconds * set.servers.length);
     const processes = sets.flatMap(({ servers }) => servers.map(({ child }) => child.process.pid as number));
     if (cores !== undefined) unlimit.push(...processes.map((pid) => limitCpu(pid, cores)));
     for (const clients of clientCounts) {
       const one: Round[] = [];
       const three: Round[] = [];
       const turns = [
-        [sets[0], one],
-        [sets[1], three],
+        [sets[0], clients.one, one],
+        [sets[1], clients.three, three],
       ] as const;
       for (let round = 0; round < rounds; round++) {
-        for (const [set, done] of round % 2 === 0 ? turns : turns.toReversed()) done.push(await measure(set, clients));
+        for (const [set, count, done] of round % 2 === 0 ? turns : turns.toReversed()) {
+          done.push(await measure(set, count));
+        }
       }
       const of = (field: keyof Round, done: readonly Round[]): number => median(done.map((round) => round[field]));
       const times = median(three.map(({ putsPerSecond }, i) => putsPerSecond / one[i]!.putsPerSecond));
       const cells = [
         `${name}${cores === undefined ? '' : `, ${cores * 100} % of a core each`}`,
-        `${clients}`,
+        `${clients.one} / ${clients.three}`,
         count(of('putsPerSecond', one)),
         count(of('putsPerSecond', three)),
         times.toFixed(2),
@@ -112,7 +119,7 @@ Written by \`make bench-replicas\`: both run, each on a database server of its o
 ${seconds} s, and of the ratio of the puts per second in each round. This says more about the ratio than the table above, whose lines
 are of one run each, some minutes apart.
 
-| | clients | one, puts/s | three, puts/s | three / one | p99 | slowest replica's share |
+| | clients of one / three | one, puts/s | three, puts/s | three / one | p99 | slowest replica's share |
 |---|---|---|---|---|---|---|
 ${lines.join('\n')}`,
 );
