@@ -22,8 +22,11 @@ import type { Version } from './key-index.ts';
 import type { LogRecord } from './records.ts';
 import type { Replica } from './replica.ts';
 
-/** Who wrote nothing for so long is not asked: to write is as good here. */
-const writerIdleMs = 1000;
+/**
+ * Who wrote nothing for so long is not asked: to write is as good here. Long enough for a pause between two bursts of writes, which would
+ * else begin with all replicas contending for a slot.
+ */
+const writerIdleMs = 10_000;
 /** A writer that has not answered a request for so long is not waited for … */
 const answerTimeoutMs = 2000;
 /** … nor asked again for so long. */

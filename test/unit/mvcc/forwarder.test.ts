@@ -19,7 +19,7 @@ t.test('without a writer a replica writes itself', async (t) => {
   t.equal(b.forwarder.yields(), false, 'it is the writer');
   await a.replica.catchUp();
   t.equal(a.forwarder.yields(), true);
-  clock.now += 1001;
+  clock.now += 10_001;
   t.equal(a.forwarder.yields(), false, 'the writer has been idle');
   t.equal(a.forwarder.leavesToOthers(), true, 'but can still be reached');
   await a.forwarder.execute(put('k', '2'));
@@ -129,7 +129,7 @@ t.test('who loses a slot to a writer that can be reached asks it', async (t) => 
   const { clock, nodes } = await cluster(t, 2);
   const [a, b] = nodes as [Node, Node];
   await warm(a, b);
-  clock.now += 2000;
+  clock.now += 10_001;
   b.storage.on.log.append = async (call, after, id, data) => {
     delete b.storage.on.log.append;
     await a.forwarder.execute(put('a', '1'));
@@ -147,8 +147,9 @@ t.test('a writer whose database fails is not asked for a while; one that cannot 
   const { clock, writer, other } = await writerAndOther(t);
   const takeOver = async () => {
     await writer.replica.catchUp();
-    clock.now += 1001;
+    writer.wire.down.add(other.id);
     await warm(writer, other);
+    writer.wire.down.delete(other.id);
   };
   await other.forwarder.execute(put('k', '1'));
   writer.storage.on.log.append = () => Promise.reject(new BackendError('failed', 'disk full'));
