@@ -80,8 +80,8 @@ async function compare(name: string, backend: string, more: PlinthStart, cores: 
         [sets[1], clients.three, three],
       ] as const;
       for (let round = 0; round < rounds; round++) {
-        for (const [set, count, done] of round % 2 === 0 ? turns : turns.toReversed()) {
-          done.push(await measure(set, count));
+        for (const [set, asking, done] of round % 2 === 0 ? turns : turns.toReversed()) {
+          done.push(await measure(set, asking));
         }
       }
       const of = (field: keyof Round, done: readonly Round[]): number => median(done.map((round) => round[field]));

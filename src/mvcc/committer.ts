@@ -146,12 +146,11 @@ export class Committer {
   }
 
   /** The same without a promise. The answer may come at once. */
-  submit(request: ProposalRequest): void {
+  submit({ run, bytes, origin, stays, resolve, reject }: ProposalRequest): void {
     if (this.#closed) {
-      request.reject(new StoreError('Stopped'));
+      reject(new StoreError('Stopped'));
       return;
     }
-    const { run, bytes, origin, stays, resolve, reject } = request;
     if (this.#queue.length >= queueRequestsMax || this.#queuedBytes + bytes > queueBytesMax) {
       reject(new StoreError('TooManyRequests'));
       return;

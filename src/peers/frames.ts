@@ -53,13 +53,8 @@ export class FrameQueue {
   /** False: the frame is longer than a message may be, and is not sent. */
   add({ kind, payload }: PlainFrame, messageBytesMax: number): boolean {
     const writer = this.#writer;
-    const start = writer.reserve(headBytes);
-    try {
-      writer.write(payload);
-    } catch (error) {
-      writer.resetTo(start);
-      throw error;
-    }
+    const start = writer.length;
+    writer.write(payload, headBytes);
     const end = writer.length;
     if (end - start > messageBytesMax) {
       writer.resetTo(start);

@@ -94,23 +94,17 @@ export class PlainDataWriter {
     return this.#length;
   }
 
-  /** Throws for what is no plain data, and has written nothing then. */
-  write(value: unknown): void {
+  /** Writes behind `headBytes` free ones, which the caller fills. Throws for what is no plain data, and has written nothing then. */
+  write(value: unknown, headBytes = 0): void {
     const start = this.#length;
     try {
+      this.#reserve(headBytes);
+      this.#length += headBytes;
       this.#value(value);
     } catch (error) {
       this.#length = start;
       throw error;
     }
-  }
-
-  /** The position of as many bytes, which the caller fills: see `bytes`. */
-  reserve(size: number): number {
-    const at = this.#length;
-    this.#reserve(size);
-    this.#length += size;
-    return at;
   }
 
   /** What is written so far; until more is. */
@@ -121,6 +115,7 @@ export class PlainDataWriter {
   /** Takes back what was written behind the first `length` bytes. */
   resetTo(length: number): void {
     this.#length = length;
+    if (length === 0 && this.#buffer.length > bytesKeptMax) this.#buffer = Buffer.allocUnsafe(bytesAtFirst);
   }
 
   /** The first `length` bytes, as a buffer of their own; what is behind them stays. */
@@ -128,8 +123,7 @@ export class PlainDataWriter {
     const taken = Buffer.allocUnsafe(length);
     this.#buffer.copy(taken, 0, 0, length);
     this.#buffer.copyWithin(0, length, this.#length);
-    this.#length -= length;
-    if (this.#buffer.length > bytesKeptMax && this.#length === 0) this.#buffer = Buffer.allocUnsafe(bytesAtFirst);
+    this.resetTo(this.#length - length);
     return taken;
   }
 
