@@ -37,6 +37,28 @@ else {
     t.equal((await readAll(reader, -1)).length, 1);
   });
 
+  t.test('of many appends that follow at once the other storages are told of the last one', async (t) => {
+    const { url } = newPostgresDatabase(server);
+    const [writer, reader] = [await open(t, url), await open(t, url)];
+    const last = 200;
+    const told: number[] = [];
+    const all = new Promise<void>((resolve) => {
+      t.teardown(
+        reader.log.onAppend((slot) => {
+          if (slot !== undefined) told.push(slot);
+          if (slot === last) resolve();
+        }),
+      );
+    });
+    await fill(writer, 0, last);
+    await all;
+    t.same(
+      told,
+      [...told].sort((one, other) => one - other),
+      `${told.length} hints of ${last + 1} appends, in order`,
+    );
+  });
+
   t.test('the schema has a version; an unknown one is refused', async (t) => {
     const { name, url } = newPostgresDatabase(server);
     await open(t, url);
