@@ -49,6 +49,7 @@ export async function startCompiledPlinth(options: PlinthStart = {}): Promise<Se
   const url = `http://127.0.0.1:${port}`;
   const args = [
     // As npm start does.
+    '--min-semi-space-size=4',
     '--max-semi-space-size=8',
     ...(options.node ?? []),
     options.program ?? plinthEntry,

@@ -19,8 +19,11 @@ const writeOverheadBytes = 4 * pageBytes;
 const leftToWriterPages = 256;
 /** Under constant load each pass leaves what was written during it, which is less each time. */
 const passesMax = 4;
-/** So long after its last work the copier's thread ends. */
-const copierRestsAfterMs = 5000;
+/**
+ * So long after its last work the copier's thread ends. To start it takes a tenth of a second of a core, just when there is much
+ * to write.
+ */
+const copierRestsAfterMs = 60_000;
 /** Each page in the log has a header of 24 bytes. */
 const frameBytes = pageBytes + 24;
 
