@@ -45,6 +45,8 @@ export class Replica {
   writerChange: { readonly from: string; readonly to: string; readonly atMs: number } | undefined;
   /** When everything that the log had was last known to be applied here; for operators. */
   currentAtMs = Number.NEGATIVE_INFINITY;
+  /** Batches that were applied because the log was read: neither committed here nor pushed. */
+  foundBatches = 0;
   /** The barrier that is reading now, and the one that waits for it. */
   #reading: Promise<void> | undefined;
   #waiting: Promise<void> | undefined;
@@ -129,8 +131,11 @@ export class Replica {
           complete = false;
           break;
         }
-        this.apply(slot, id, decodeBatch(data));
         bytes += data.byteLength;
+        // Pushed while the read was under way.
+        if (slot <= this.#state.slot) continue;
+        this.apply(slot, id, decodeBatch(data));
+        this.foundBatches++;
       }
       // An answer that no limit can have cut has everything that was there when the read began. Reading on until nothing is
       // left might never end while others write.

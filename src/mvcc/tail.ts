@@ -6,7 +6,7 @@
 import { BackendError } from '../registry/log.ts';
 import type { Replica } from './replica.ts';
 
-/** How long after a look, for what it was not told of, a replica looks again: sooner if there was something. */
+/** How long after a look a replica looks again: sooner if there was something that nobody had told it of. */
 const usualPollMs = { found: 40, nothing: 100 };
 /** How long a batch that should be pushed here may take longer than the hint. */
 const pushPatienceMs = 10;
@@ -30,7 +30,8 @@ export class TailFollower {
   #patience: NodeJS.Timeout | undefined;
   #hintedSlot = -1;
   #reachable = true;
-  #found = false;
+  /** As of the last look. */
+  #foundBatches = 0;
   #stopped = false;
 
   constructor(replica: Replica, options: TailOptions) {
@@ -43,7 +44,9 @@ export class TailFollower {
   #pollLater(): void {
     if (this.#stopped) return;
     const { pollMs = usualPollMs } = this.#options;
-    const waitMs = this.#found ? pollMs.found : pollMs.nothing;
+    const { foundBatches } = this.#replica;
+    const waitMs = foundBatches > this.#foundBatches ? pollMs.found : pollMs.nothing;
+    this.#foundBatches = foundBatches;
     this.#poll = setTimeout(() => void this.#look().then(() => this.#pollLater()), waitMs);
     this.#poll.unref();
   }
@@ -71,10 +74,8 @@ export class TailFollower {
   }
 
   async #look(): Promise<void> {
-    const { slot } = this.#replica.state;
     try {
       await this.#replica.catchUp();
-      this.#found = this.#replica.state.slot > slot;
       this.#reachable = true;
     } catch (error) {
       if (!(error instanceof BackendError)) this.#options.fatal(error);

@@ -76,6 +76,18 @@ t.test('a hint without a slot is looked into at once', async (t) => {
   t.equal(reads(), 1);
 });
 
+t.test('only what a read of the log brings counts as found, not what was pushed', async (t) => {
+  const { storage, replica, reads } = await follower(t, true, { found: 5, nothing: 60 });
+  await storage.log.append(0, 'a-1', batch);
+  t.ok(replica.applyPushed(1, 'a-1', batch));
+  t.equal(replica.foundBatches, 0);
+  await until('there was a poll', () => reads() === 1);
+  t.equal(replica.foundBatches, 0, 'it found nothing');
+  await storage.log.append(1, 'a-2', batch);
+  await until('another finds it', () => replica.state.slot === 2);
+  t.equal(replica.foundBatches, 1);
+});
+
 t.test('without any hint the poll finds it; a failure is told once; stopped it reads no more', async (t) => {
   const { storage, replica, warnings, tail, reads, hint } = await follower(t, false, { found: 1, nothing: 1 });
   await storage.log.append(0, 'a-1', batch);
