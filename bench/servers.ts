@@ -48,9 +48,7 @@ export async function startCompiledPlinth(options: PlinthStart = {}): Promise<Se
   const directory = temporaryDirectory('plinth');
   const url = `http://127.0.0.1:${port}`;
   const args = [
-    // As npm start does.
-    '--min-semi-space-size=4',
-    '--max-semi-space-size=8',
+    ...startOptions(),
     ...(options.node ?? []),
     options.program ?? plinthEntry,
     'serve',
@@ -71,14 +69,25 @@ function goModule(program: string, module: string): string {
   return new RegExp(`\\b${module}\\s+v(\\S+)`).exec(lines)?.[1] ?? 'unknown version';
 }
 
-function packageVersion(): string {
-  const file = fs.readFileSync(path.join(repositoryRoot, 'package.json'), 'utf8');
-  return (JSON.parse(file) as { version: string }).version;
+interface Package {
+  readonly version: string;
+  readonly scripts: { readonly start: string };
+}
+
+function readPackage(): Package {
+  return JSON.parse(fs.readFileSync(path.join(repositoryRoot, 'package.json'), 'utf8')) as Package;
+}
+
+/** The options of Node with which `npm start` starts plinth. */
+function startOptions(): string[] {
+  const options = /\bnode (--.*) dist\//.exec(readPackage().scripts.start)?.[1];
+  if (options === undefined) throw new Error('package.json: npm start says no options of Node');
+  return options.split(' ');
 }
 
 /** What is compared most stands side by side. */
 export const candidates: readonly Candidate[] = [
   { name: 'etcd', version: () => goModule('etcd', 'go.etcd.io/etcd/server/v3'), start: () => startEtcd() },
-  { name: 'plinth', version: () => `${packageVersion()}, sqlite`, start: () => startCompiledPlinth() },
+  { name: 'plinth', version: () => `${readPackage().version}, sqlite`, start: () => startCompiledPlinth() },
   { name: 'kine', version: () => `${goModule('kine', 'github.com/k3s-io/kine')}, sqlite`, start: () => startKine() },
 ];

@@ -83,8 +83,8 @@ export class Replica {
     this.onApplied(revisions, false);
   }
 
-  /** Applies a batch that another replica committed, if it is the next one. False: there is a gap before it. */
-  applyPushed(slot: number, id: string, data: Uint8Array): boolean {
+  /** Applies a batch of the log unless that was done already. False: there is a gap before it. */
+  applyNext(slot: number, id: string, data: Uint8Array): boolean {
     if (slot > this.#state.slot + 1) return false;
     if (slot === this.#state.slot + 1) this.apply(slot, id, decodeBatch(data));
     return true;
@@ -125,18 +125,16 @@ export class Replica {
       }
       let bytes = 0;
       let complete = batches.length < limit.batches;
+      const before = this.#state.slot;
       for (const { slot, id, data } of batches) {
-        if (slot > this.#state.slot + 1) {
+        if (!this.applyNext(slot, id, data)) {
           await this.#rebuild();
           complete = false;
           break;
         }
         bytes += data.byteLength;
-        // Pushed while the read was under way.
-        if (slot <= this.#state.slot) continue;
-        this.apply(slot, id, decodeBatch(data));
-        this.foundBatches++;
       }
+      this.foundBatches += this.#state.slot - before;
       // An answer that no limit can have cut has everything that was there when the read began. Reading on until nothing is
       // left might never end while others write.
       if (complete && bytes <= limit.bytes - log.batchBytesMax) {

@@ -193,7 +193,7 @@ export class Store {
   /** A batch that another replica has committed. */
   pushed(slot: number, id: string, data: Uint8Array): void {
     try {
-      if (this.#replica.applyPushed(slot, id, data)) return;
+      if (this.#replica.applyNext(slot, id, data)) return;
     } catch (error) {
       this.#options.fatal(error);
       return;

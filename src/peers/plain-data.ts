@@ -102,7 +102,7 @@ export class PlainDataWriter {
       this.#length += headBytes;
       this.#value(value);
     } catch (error) {
-      this.#length = start;
+      this.resetTo(start);
       throw error;
     }
   }

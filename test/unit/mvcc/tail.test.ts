@@ -43,7 +43,7 @@ t.test('a hint of a slot that is here makes nobody read', async (t) => {
   hint(0);
   await storage.log.append(0, 'a-1', batch);
   hint(1);
-  t.ok(replica.applyPushed(1, 'a-1', batch), 'it comes by the link');
+  t.ok(replica.applyNext(1, 'a-1', batch), 'it comes by the link');
   await afterHint();
   t.equal(reads(), 0);
 });
@@ -64,7 +64,7 @@ t.test('hints that come while one waits are not forgotten', async (t) => {
   hint(1);
   await storage.log.append(1, 'a-2', batch);
   hint(2);
-  replica.applyPushed(1, 'a-1', batch);
+  replica.applyNext(1, 'a-1', batch);
   await until('the second is read', () => replica.state.slot === 2);
 });
 
@@ -79,7 +79,7 @@ t.test('a hint without a slot is looked into at once', async (t) => {
 t.test('only what a read of the log brings counts as found, not what was pushed', async (t) => {
   const { storage, replica, reads } = await follower(t, true, { found: 5, nothing: 60 });
   await storage.log.append(0, 'a-1', batch);
-  t.ok(replica.applyPushed(1, 'a-1', batch));
+  t.ok(replica.applyNext(1, 'a-1', batch));
   t.equal(replica.foundBatches, 0);
   await until('there was a poll', () => reads() === 1);
   t.equal(replica.foundBatches, 0, 'it found nothing');
