@@ -16,7 +16,7 @@ import type { ThreadSettings } from './writer.ts';
 /** A longer batch is not written in a moment. */
 const bytesMax = 64 * 1024;
 /** Of the time since the append before began, the event loop was busy with other things for less than this. */
-const busyShareMax = 0.7;
+const busyShareMax = 0.8;
 /** An append that takes longer, in whichever thread, … */
 const shortMs = 2;
 /** … keeps the next ones out of the main thread for so many times as long. */

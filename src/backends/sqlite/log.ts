@@ -4,7 +4,7 @@ import type { Reader } from './reader.ts';
 import { Unpacker } from './rows.ts';
 import type { Thread } from './thread.ts';
 import type { Wal } from './wal.ts';
-import type { Writer } from './writer.ts';
+import type { TimedOutcome, Writer } from './writer.ts';
 
 /** What one step of a truncation writes, about: the pages that it moves. */
 const truncateStepBytes = 1024 * 1024;
@@ -54,17 +54,16 @@ export class SqliteLog implements Log {
   }
 
   async #handOver(after: number, id: string, data: Uint8Array): Promise<AppendOutcome> {
-    const startedAtMs = performance.now();
-    const outcome = await (data.byteLength <= sharedBatchBytesMax && !this.#sharing
+    const { outcome, tookMs } = await (data.byteLength <= sharedBatchBytesMax && !this.#sharing
       ? this.#share(after, id, data)
       : // A copy, because it is given away and the caller may have to send the same again.
         this.#writer.call('append', after, id, new Uint8Array(data)));
-    this.#direct.took(performance.now() - startedAtMs);
+    this.#direct.took(tookMs);
     return outcome;
   }
 
   /** Leaves nothing to collect in the other thread, which would do that long after. */
-  async #share(after: number, id: string, data: Uint8Array): Promise<AppendOutcome> {
+  async #share(after: number, id: string, data: Uint8Array): Promise<TimedOutcome> {
     this.#sharing = true;
     this.#shared.set(data);
     try {

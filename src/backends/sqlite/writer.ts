@@ -3,7 +3,7 @@
  * checkpoint or truncation, so that the next append waits for one chunk at most.
  */
 import { Fenced, type ImageMark, type NamedRecord } from '../../registry/image.ts';
-import { BackendError } from '../../registry/log.ts';
+import { type AppendOutcome, BackendError } from '../../registry/log.ts';
 import { prepareAppend } from './append.ts';
 import { Unpacker } from './rows.ts';
 import { busyTimeoutMs, createSchema, openDatabase, prepareFile, transaction } from './schema.ts';
@@ -17,6 +17,12 @@ const restartTimeoutMs = 50;
 export interface ThreadSettings {
   readonly file: string;
   readonly keyspace: string;
+}
+
+/** How long the append itself took: not what its caller waited for this thread, nor until its own found the answer. */
+export interface TimedOutcome {
+  readonly outcome: AppendOutcome;
+  readonly tookMs: number;
 }
 
 export function openWriter({ file, keyspace }: ThreadSettings) {
@@ -50,8 +56,14 @@ export function openWriter({ file, keyspace }: ThreadSettings) {
       work();
     });
 
+  const appendBatch = prepareAppend(db, keyspace);
+
   return {
-    append: prepareAppend(db, keyspace),
+    append(after: number, id: string, data: Uint8Array): TimedOutcome {
+      const startedAtMs = performance.now();
+      const outcome = appendBatch(after, id, data);
+      return { outcome, tookMs: performance.now() - startedAtMs };
+    },
 
     /** Drops the first part of what is to go; true: all of it is gone. */
     truncate(through: number): boolean {

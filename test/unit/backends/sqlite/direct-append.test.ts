@@ -4,6 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseSync } from '@photostructure/sqlite';
 import t from 'tap';
 import { DirectAppender } from '../../../../src/backends/sqlite/direct-append.ts';
+import { Thread } from '../../../../src/backends/sqlite/thread.ts';
+import type { Writer } from '../../../../src/backends/sqlite/writer.ts';
 import type { AppendOutcome } from '../../../../src/registry/log.ts';
 import { dataOf, fill, filled, idOf, readAll } from '../../../backends/contract/database.ts';
 import { eventually } from '../../../support/process.ts';
@@ -62,6 +64,24 @@ t.test('after an append that took long the thread has the next ones', async (t) 
   direct.took(60_000);
   await sleep(50);
   t.equal(direct.append(4, idOf(5), dataOf(5)), undefined);
+});
+
+t.test('of an append in the thread counts how long it took, not how long its answer waited', async (t) => {
+  const { file, storage } = await begin(t);
+  const writer = new Thread<Writer>('writer', { file, keyspace: 'default' });
+  await writer.open();
+  t.teardown(() => writer.close());
+  let slot = 3;
+  await eventually(async () => {
+    const answer = writer.call('append', slot, idOf(slot + 1), dataOf(slot + 1));
+    slot++;
+    const untilMs = performance.now() + 200;
+    while (performance.now() < untilMs);
+    const { outcome, tookMs } = await answer;
+    t.equal(outcome, 'appended');
+    if (tookMs <= 0 || tookMs >= 200) throw new Error('the disk was slow');
+  });
+  t.same(await readAll(storage, -1), filled(0, slot));
 });
 
 t.test('it does not wait for who holds the write lock', async (t) => {
