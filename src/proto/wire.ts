@@ -221,6 +221,15 @@ export function lengthDelimitedSize(length: number): number {
   return 1 + varintSize(length) + length;
 }
 
+/** So few bytes a loop has copied before the function for any number of them has begun. */
+const loopBytesMax = 24;
+
+export function copyBytes(from: Uint8Array, to: Uint8Array, at: number): void {
+  const { length } = from;
+  if (length > loopBytesMax) to.set(from, at);
+  else for (let i = 0; i < length; i++) to[at + i] = from[i]!;
+}
+
 /** Fills a buffer whose exact size was computed before. `finish` checks that it was. */
 export class Writer {
   readonly #buffer: Buffer;
@@ -249,7 +258,7 @@ export class Writer {
   }
 
   raw(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#position);
+    copyBytes(bytes, this.#buffer, this.#position);
     this.#position += bytes.length;
   }
 

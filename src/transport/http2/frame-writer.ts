@@ -1,4 +1,5 @@
 /** Frames as this side sends them, into the output of their turn. */
+import { copyBytes } from '../../proto/wire.ts';
 import { EncoderTable, type HeaderBlock } from '../hpack/encoder-table.ts';
 import { type ErrorCode, Flag, FrameType, frame, frameHeadBytes, writeFrameHead } from './frame.ts';
 import type { Output } from './output.ts';
@@ -29,8 +30,8 @@ export class FrameWriter {
     const position = this.#output.reserve(frameHeadBytes + length);
     const { slab } = this.#output;
     const at = writeFrameHead(slab, position, length, FrameType.DATA, 0, streamId);
-    slab.set(first, at);
-    slab.set(second, at + first.length);
+    copyBytes(first, slab, at);
+    copyBytes(second, slab, at + first.length);
   }
 
   /** The head of a DATA frame, whose payload the caller writes next. */
@@ -66,7 +67,8 @@ export class FrameWriter {
   #small(type: number, flags: number, streamId: number, payload: Buffer): void {
     const output = this.#output;
     const position = output.reserve(frameHeadBytes + payload.length);
-    output.slab.set(payload, writeFrameHead(output.slab, position, payload.length, type, flags, streamId));
+    const { slab } = output;
+    copyBytes(payload, slab, writeFrameHead(slab, position, payload.length, type, flags, streamId));
   }
 
   reset(streamId: number, code: ErrorCode): void {
@@ -91,7 +93,7 @@ export class FrameWriter {
   }
 
   pingAck(data: Buffer): void {
-    this.#output.write(frame(FrameType.PING, Flag.ACK, 0, data));
+    this.#small(FrameType.PING, Flag.ACK, 0, data);
   }
 
   settingsAck(): void {

@@ -94,13 +94,16 @@ export class Output {
     this.#segmentBytes = 0;
     const socket = this.#socket;
     if (!socket.writable) return;
-    if (segments.length === 1) {
-      socket.write(segments[0]!);
-      return;
+    if (segments.length === 1) socket.write(segments[0]!);
+    else {
+      socket.cork();
+      for (const segment of segments) socket.write(segment);
+      socket.uncork();
     }
-    socket.cork();
-    for (const segment of segments) socket.write(segment);
-    socket.uncork();
+    // The usual case: the operating system has taken it all, and the slab can be filled anew.
+    if (socket.writableLength > 0) return;
+    this.#slabStart = 0;
+    this.#slabEnd = 0;
   }
 
   #closeSlab(): void {
