@@ -3,7 +3,7 @@
  * durable, and whoever writes waits for both. So while the main thread has time to spare, it commits itself.
  *
  * What that may cost is bounded: it ends where the pauses, in which nobody asks for anything, get too short for the commits, and
- * after one that took long the thread has them again for many times as long (docs/decisions/0008-commit-where-it-is-shortest.md).
+ * after some that took long the thread has them again for many times as long (docs/decisions/0008-commit-where-it-is-shortest.md).
  */
 import { availableParallelism } from 'node:os';
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
@@ -17,9 +17,11 @@ import type { ThreadSettings } from './writer.ts';
 const bytesMax = 64 * 1024;
 /** Of the time since the append before began, the event loop was busy with other things for less than this. */
 const busyShareMax = 0.8;
-/** An append that takes longer, in whichever thread, … */
+/** Appends, in whichever thread, that take longer than this on average, … */
 const shortMs = 2;
-/** … keeps the next ones out of the main thread for so many times as long. */
+/** … to which each new one counts so much, so that a single one of a few milliseconds is no reason, … */
+const newestShare = 1 / 8;
+/** … keep the next ones out of the main thread for so many times as long. */
 const pauseShare = 10;
 /**
  * A client that puts one key after the other sends the next request in less than this after an answer. So long the thread then looks for
@@ -40,6 +42,7 @@ export class DirectAppender {
   #loop: EventLoopUtilization = performance.eventLoopUtilization();
   /** Of the time since then, what went into an append in this thread. */
   #appendMs = 0;
+  #averageMs = 0;
   #pausedUntilMs = 0;
   #appendedAtMs = 0;
   #pollUntilMs = 0;
@@ -108,7 +111,9 @@ export class DirectAppender {
 
   /** After each append, wherever it was made. */
   took(milliseconds: number): void {
-    if (milliseconds > shortMs) this.#pausedUntilMs = performance.now() + milliseconds * pauseShare;
+    this.#averageMs += (milliseconds - this.#averageMs) * newestShare;
+    if (this.#averageMs <= shortMs) return;
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, performance.now() + milliseconds * pauseShare);
   }
 
   close(): void {

@@ -66,6 +66,15 @@ t.test('after an append that took long the thread has the next ones', async (t) 
   t.equal(direct.append(4, idOf(5), dataOf(5)), undefined);
 });
 
+t.test('one of a few milliseconds is no reason, many are', async (t) => {
+  const { direct } = await begin(t);
+  direct.took(8);
+  t.equal(await soon(direct, 3, idOf(4), dataOf(4)), 'appended');
+  for (let i = 0; i < 20; i++) direct.took(8);
+  t.equal(direct.append(4, idOf(5), dataOf(5)), undefined);
+  t.equal(await soon(direct, 4, idOf(5), dataOf(5)), 'appended', 'tried again some time later');
+});
+
 t.test('of an append in the thread counts how long it took, not how long its answer waited', async (t) => {
   const { file, storage } = await begin(t);
   const writer = new Thread<Writer>('writer', { file, keyspace: 'default' });
