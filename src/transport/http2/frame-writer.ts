@@ -89,7 +89,7 @@ export class FrameWriter {
   }
 
   ping(data: Buffer): void {
-    this.#output.write(frame(FrameType.PING, 0, 0, data));
+    this.#small(FrameType.PING, 0, 0, data);
   }
 
   pingAck(data: Buffer): void {
@@ -97,7 +97,7 @@ export class FrameWriter {
   }
 
   settingsAck(): void {
-    this.#output.write(frame(FrameType.SETTINGS, Flag.ACK, 0, empty));
+    this.#small(FrameType.SETTINGS, Flag.ACK, 0, empty);
   }
 
   #word(type: number, streamId: number, word: number): void {

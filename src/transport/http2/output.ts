@@ -4,6 +4,7 @@
  * behind one another, large ones are only referred to.
  */
 import type { Socket } from 'node:net';
+import { copyBytes } from '../../proto/wire.ts';
 
 /** Small pieces are collected in buffers of this size. */
 const slabBytes = 16 * 1024;
@@ -76,7 +77,7 @@ export class Output {
   write(bytes: Uint8Array): void {
     if (bytes.length < referencedBytesMin) {
       const position = this.reserve(bytes.length);
-      this.#slab.set(bytes, position);
+      copyBytes(bytes, this.#slab, position);
       return;
     }
     this.#closeSlab();
