@@ -10,6 +10,7 @@ import type { DatabaseServer } from '../test/support/databases.ts';
 import type { Server } from '../test/support/server.ts';
 import { limitCpu } from './cpu-limit.ts';
 import { loadgen } from './loadgen.ts';
+import { cpuMicroseconds } from './process-usage.ts';
 import { putsOf, slowCommits, slowestShare, smallMachine, startDatabase, startReplicas } from './replica-set.ts';
 import { count, median, writeSection } from './results.ts';
 import type { PlinthStart } from './servers.ts';
@@ -42,6 +43,8 @@ interface Round {
   readonly putsPerSecond: number;
   readonly p99Ms: number;
   readonly slowestShare: number;
+  /** CPU of the busiest replica for each put of all: what limits the total where each has a machine of its own. */
+  readonly busiestCpuUs: number;
 }
 
 const databases: readonly (readonly [name: string, backend: string, options: PlinthStart])[] = [
@@ -61,12 +64,21 @@ async function start(backend: string, replicas: number, more: PlinthStart): Prom
   return { database, servers: await startReplicas(database, replicas, { ...more, backend }) };
 }
 
+const cpuOf = ({ servers }: ReplicaSet): number[] => servers.map(({ child }) => cpuMicroseconds(child.process.pid!));
+
 async function measure(set: ReplicaSet, clients: number): Promise<Round> {
   const before = await putsOf(set.servers);
-  const { rps, p99_ms: p99Ms, errs, lastErr } = await load(set, clients, seconds);
+  const cpuBefore = cpuOf(set);
+  const { requests, rps, p99_ms: p99Ms, errs, lastErr } = await load(set, clients, seconds);
   if (errs > 0) console.log(`    ${errs} errors, the last: ${lastErr}`);
+  const cpu = cpuOf(set).map((us, i) => us - cpuBefore[i]!);
   const after = await putsOf(set.servers);
-  return { putsPerSecond: rps ?? 0, p99Ms, slowestShare: slowestShare(after.map((puts, i) => puts - before[i]!)) };
+  return {
+    putsPerSecond: rps ?? 0,
+    p99Ms,
+    slowestShare: slowestShare(after.map((puts, i) => puts - before[i]!)),
+    busiestCpuUs: Math.max(...cpu) / requests,
+  };
 }
 
 async function compare(name: string, backend: string, more: PlinthStart, cores: number | undefined): Promise<string[]> {
@@ -99,6 +111,7 @@ async function compare(name: string, backend: string, more: PlinthStart, cores: 
         times.toFixed(2),
         `${of('p99Ms', one).toFixed(0)} / ${of('p99Ms', three).toFixed(0)} ms`,
         `${Math.round(100 * of('slowestShare', three))} %`,
+        `${of('busiestCpuUs', one).toFixed(0)} / ${of('busiestCpuUs', three).toFixed(0)} µs`,
       ];
       lines.push(`| ${cells.join(' | ')} |`);
       console.log(lines.at(-1));
@@ -122,10 +135,11 @@ writeSection(
 
 Written by \`make bench-replicas\`: both run, each on a database server of its own, and are asked in turn; medians of ${rounds} rounds of
 ${seconds} s, and of the ratio of the puts per second in each round. This says more about the ratio than the table above, whose lines
-are of one run each, some minutes apart.
+are of one run each, some minutes apart. The CPU is that of the busiest replica, divided by all puts: where each replica has a machine
+of its own, it limits what they do together.
 
-| | clients of one / three | one, puts/s | three, puts/s | three / one | p99 | slowest replica's share |
-|---|---|---|---|---|---|---|
+| | clients of one / three | one, puts/s | three, puts/s | three / one | p99 | slowest replica's share | busiest replica's CPU a put |
+|---|---|---|---|---|---|---|---|
 ${lines.join('\n')}`,
 );
 process.exit(0);
