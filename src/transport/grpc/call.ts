@@ -192,7 +192,7 @@ export class GrpcCall extends Stream implements Call, ServerStream, MessageSink 
     if (!this.#hold(length)) this.connection.reset(this, ErrorCode.REFUSED_STREAM);
     else if (!this.#parts?.partial && this.#isWhole(bytes, start, length)) {
       // The usual case: one frame is one message.
-      this.message(bytes.subarray(start + prefixBytes, end), bytes[start] !== 0);
+      this.message(Buffer.from(bytes.subarray(start + prefixBytes, end)), bytes[start] !== 0);
     } else this.#onPart(bytes, start, end);
   }
 
@@ -235,14 +235,13 @@ export class GrpcCall extends Stream implements Call, ServerStream, MessageSink 
     }
     this.#counters.messagesReceived++;
     this.#counters.bytesReceived += message.byteLength;
-    const own = withoutRest(message);
     if (this.#reader !== undefined) {
-      this.#release(this.#take(own));
-      this.#answerReader(own);
+      this.#release(this.#take(message));
+      this.#answerReader(message);
       return;
     }
-    const fits = this.#hold(messageOverheadBytes + (compressed ? own.byteLength : 0));
-    const received = this.#take(own);
+    const fits = this.#hold(messageOverheadBytes + (compressed ? message.byteLength : 0));
+    const received = this.#take(message);
     this.#received.push(received);
     if (this.#method.kind === 'unary') {
       // It waits for its end; flow control does not.
@@ -415,7 +414,7 @@ export class GrpcCall extends Stream implements Call, ServerStream, MessageSink 
       return undefined;
     }
     try {
-      return gunzipSync(bytes, { maxOutputLength: max });
+      return withoutRest(gunzipSync(bytes, { maxOutputLength: max }));
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
         this.#refuse(`grpc: received message after decompression larger than max ${max}`);
@@ -490,7 +489,7 @@ function prefixOf(bytes: Buffer, messageBytes: number): Buffer {
 
 const noBytes = Buffer.alloc(0);
 
-/** A message that is a small part of what came with it is copied: kept for long, it would keep all of that. */
+/** A message that is a small part of its buffer is copied: kept for long, it would keep all of that. */
 function withoutRest(message: Buffer): Buffer {
   return 2 * message.byteLength < message.buffer.byteLength ? Buffer.from(message) : message;
 }

@@ -23,6 +23,7 @@ import { Patience } from './patience.ts';
 import { ReceiveWindow } from './receive-window.ts';
 import { Sender } from './sender.ts';
 import { applySettings, defaultPeerSettings, settingsFrame } from './settings.ts';
+import { readSocket } from './socket-reader.ts';
 import type { Stream } from './stream.ts';
 import { StreamTable } from './stream-table.ts';
 import { paddingOf, throwSettingsTimeout, violation, wrongSize } from './violations.ts';
@@ -81,7 +82,7 @@ export class Connection implements FrameSink {
     );
     this.#lifetime = new Lifetime(options, this);
     this.#timer = setTimeout(() => this.#guarded(throwSettingsTimeout), settingsTimeoutMs).unref();
-    socket.on('data', (chunk: Buffer) => this.#onBytes(chunk));
+    readSocket(socket, (chunk) => this.#onBytes(chunk));
     socket.on('error', () => {});
     socket.on('end', () => socket.destroy());
     socket.on('close', () => this.#onClose());

@@ -5,7 +5,7 @@
 import { ConnectionError, ErrorCode, frameBytesDefault, frameHeadBytes, preface, readWord31 } from './frame.ts';
 
 export interface FrameSink {
-  /** The payload is `bytes` from `start` up to `end`. What it throws comes out of `push`. */
+  /** The payload is `bytes` from `start` up to `end`, as long as the call lasts. What it throws comes out of `push`. */
   frame(type: number, flags: number, streamId: number, bytes: Buffer, start: number, end: number): void;
 }
 

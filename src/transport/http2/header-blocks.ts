@@ -75,7 +75,7 @@ export class HeaderBlocks {
   }
 
   continue(piece: Buffer): void {
-    this.#pieces.push(piece);
+    this.#pieces.push(Buffer.from(piece));
     this.#pieceBytes += piece.length;
     if (this.#pieceBytes > headerBlockBytesMax || this.#pieces.length > continuationFramesMax) {
       throw new ConnectionError(ErrorCode.ENHANCE_YOUR_CALM, 'a header block that is too long');

@@ -55,7 +55,7 @@ export abstract class Stream {
 
   /** The connection has taken the stream up; DATA follows. */
   abstract start(): void;
-  /** DATA without its padding. What it takes it credits by `connection.credit`, now or later. */
+  /** DATA without its padding, there as long as the call lasts. What it takes it credits by `connection.credit`, now or later. */
   abstract onData(bytes: Buffer, start: number, end: number): void;
   /** The client sends no more. */
   abstract onRemoteClosed(): void;

@@ -48,6 +48,26 @@ for (const { name, transport, start } of ways) {
       t.strictSame((await call('/test.Echo/Plain', new Uint8Array())).message, Buffer.from([1, 2]));
     });
 
+    t.test('a request stays as it came while others come', async (t) => {
+      const sizes = [1, 30, 300, 3000, 16_000, 16_379, 40_000, 90_000];
+      const requests = Array.from({ length: 64 }, (_, i) => Buffer.alloc(sizes[i % sizes.length]!, i + 1));
+      const all = gate();
+      let arrived = 0;
+      const { unary: call } = await start(
+        t,
+        {
+          '/test.Echo/Last': unary(async (request) => {
+            if (++arrived === requests.length) all.open();
+            await all.passed;
+            return request;
+          }),
+        },
+        { receivedMessageBytesMax: 100_000, connectionBufferedBytesMax: 16 * 1024 * 1024 },
+      );
+      const answers = await Promise.all(requests.map((request) => call('/test.Echo/Last', request)));
+      for (const [i, { message }] of answers.entries()) t.ok(message?.equals(requests[i]!), `request ${i}`);
+    });
+
     t.test('errors keep code and exact text; anything else stays inside', async (t) => {
       const text = 'etcdserver: 100% "exact", ümläut \u{1f600}\nsecond line \ud800';
       const {

@@ -68,3 +68,15 @@ t.test('calls that differ in their timeouts have one head', (t) => {
   );
   t.end();
 });
+
+t.test('pieces of a block are kept, not the memory that they came in', async (t) => {
+  const fields = request('/etcdserverpb.KV/Put');
+  const block = encodeHeaders(fields);
+  const memory = Buffer.from(block);
+  const blocks = new HeaderBlocks();
+  blocks.begin(1, 0, memory.subarray(0, 10));
+  memory.fill(0xff, 0, 10);
+  blocks.continue(memory.subarray(10));
+  memory.fill(0xff);
+  t.ok(blocks.finish().equals(block));
+});
