@@ -77,7 +77,7 @@ async function measure(set: ReplicaSet, clients: number): Promise<Round> {
     putsPerSecond: rps ?? 0,
     p99Ms,
     slowestShare: slowestShare(after.map((puts, i) => puts - before[i]!)),
-    busiestCpuUs: Math.max(...cpu) / requests,
+    busiestCpuUs: Math.max(...cpu) / Math.max(requests, 1),
   };
 }
 

@@ -20,12 +20,12 @@ interface PrivateParts {
 
 /** Calls `take` with all that comes, in order. The bytes may change as soon as it returns. */
 export function readSocket(socket: Socket, take: (bytes: Buffer) => void): void {
-  let streamed = socket instanceof Socket && !(socket instanceof TLSSocket);
+  let canReadDirectly = socket instanceof Socket && !(socket instanceof TLSSocket);
   socket.on('data', (chunk: Buffer) => {
     take(chunk);
     // What was read before comes first. A socket that is paused now would go on to read.
-    if (!streamed || socket.readableLength > 0 || socket.isPaused()) return;
-    streamed = false;
+    if (!canReadDirectly || socket.readableLength > 0 || socket.isPaused()) return;
+    canReadDirectly = false;
     readDirectly(socket as unknown as PrivateParts, take);
   });
 }
