@@ -5,6 +5,7 @@
  */
 import type { Socket } from 'node:net';
 import { copyBytes } from '../../proto/wire.ts';
+import { SocketWriter } from './socket-writer.ts';
 
 /** Small pieces are collected in buffers of this size. */
 const slabBytes = 16 * 1024;
@@ -23,7 +24,7 @@ function flushAll(): void {
 }
 
 export class Output {
-  readonly #socket: Socket;
+  readonly #writer: SocketWriter;
   /** What is written, in order, without the open end of the slab. */
   #segments: Buffer[] = [];
   #segmentBytes = 0;
@@ -34,13 +35,12 @@ export class Output {
 
   /** `onDrain`: the peer has read, so that what stayed in the streams may go on. */
   constructor(socket: Socket, onDrain: () => void) {
-    this.#socket = socket;
-    socket.on('drain', onDrain);
+    this.#writer = new SocketWriter(socket, onDrain);
   }
 
   /** Written here and not taken by the operating system yet. */
   get bufferedBytes(): number {
-    return this.#segmentBytes + this.#slabEnd - this.#slabStart + this.#socket.writableLength;
+    return this.#segmentBytes + this.#slabEnd - this.#slabStart + this.#writer.bufferedBytes;
   }
 
   get congested(): boolean {
@@ -93,16 +93,9 @@ export class Output {
     if (segments.length === 0) return;
     this.#segments = [];
     this.#segmentBytes = 0;
-    const socket = this.#socket;
-    if (!socket.writable) return;
-    if (segments.length === 1) socket.write(segments[0]!);
-    else {
-      socket.cork();
-      for (const segment of segments) socket.write(segment);
-      socket.uncork();
-    }
+    this.#writer.write(segments);
     // The usual case: the operating system has taken it all, and the slab can be filled anew.
-    if (socket.writableLength > 0) return;
+    if (this.#writer.bufferedBytes > 0) return;
     this.#slabStart = 0;
     this.#slabEnd = 0;
   }
