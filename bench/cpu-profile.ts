@@ -21,6 +21,7 @@ export const kinds = [
   'gRPC calls',
   'codec',
   'store',
+  'database, waiting for the disk included',
   'other parts of plinth',
   'packages',
   'Node',
@@ -29,12 +30,14 @@ export const kinds = [
 ] as const;
 export type Kind = (typeof kinds)[number] | 'idle';
 
-/** Folders of the compiled plinth; the first that fits. */
+/** Parts of the compiled plinth; the first that fits. */
 const folders: readonly (readonly [RegExp, Kind])[] = [
+  [/\/(?:dist|src)\/transport\/http2\/socket-/, 'socket I/O'],
   [/\/(?:dist|src)\/transport\/(?:http2|hpack)\//, 'HTTP/2 framing'],
   [/\/(?:dist|src)\/transport\//, 'gRPC calls'],
   [/\/(?:dist|src)\/(?:etcdserver|proto)\//, 'codec'],
-  [/\/(?:dist|src)\/(?:mvcc|registry|backends)\//, 'store'],
+  [/\/(?:dist|src)\/(?:mvcc|registry)\//, 'store'],
+  [/\/(?:dist|src)\/backends\//, 'database, waiting for the disk included'],
   [/\/(?:dist|src)\//, 'other parts of plinth'],
   [/\/node_modules\//, 'packages'],
   // Reading from sockets and writing to them: what is above and below the system calls.

@@ -99,15 +99,13 @@ function section(profiles: readonly Profile[]): string {
     '',
     `${new Date().toISOString().slice(0, 10)}, ${options.backend}, ${machine()}. ` +
       "Taken with V8's profiler on (it costs some speed), the load generator's own client, 64 of them on 8 connections. " +
-      'System calls count for who makes them; the store is the index, the values and the group commit.',
+      'System calls count for who makes them; the store is the index, the values and the group commit; the database, what the main thread commits itself.',
     '',
     row('', (one) => `${one.operation} (${Math.round(one.perSecond).toLocaleString('en')}/s)`),
     `| --- |${profiles.map(() => ' --- |').join('')}`,
     ...kinds.map((kind) => row(kind, share(kind))),
     row('together', (one) => `100 % · ${(busy(one.microseconds) / one.requests).toFixed(2)}`),
-    row('threads of the database, waiting for the disk included', (one) =>
-      (one.workerMicroseconds / one.requests).toFixed(2),
-    ),
+    row('threads of the database, the same', (one) => (one.workerMicroseconds / one.requests).toFixed(2)),
   ].join('\n');
 }
 
