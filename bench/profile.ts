@@ -99,7 +99,8 @@ function section(profiles: readonly Profile[]): string {
     '',
     `${new Date().toISOString().slice(0, 10)}, ${options.backend}, ${machine()}. ` +
       "Taken with V8's profiler on (it costs some speed), the load generator's own client, 64 of them on 8 connections. " +
-      'System calls count for who makes them; the store is the index, the values and the group commit; the database, what the main thread commits itself.',
+      'System calls count for who makes them; the store is the index, the values and the group commit; ' +
+      'the database, what the main thread commits itself.',
     '',
     row('', (one) => `${one.operation} (${Math.round(one.perSecond).toLocaleString('en')}/s)`),
     `| --- |${profiles.map(() => ' --- |').join('')}`,
