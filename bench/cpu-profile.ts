@@ -32,7 +32,7 @@ export type Kind = (typeof kinds)[number] | 'idle';
 
 /** Parts of the compiled plinth; the first that fits. */
 const folders: readonly (readonly [RegExp, Kind])[] = [
-  [/\/(?:dist|src)\/transport\/http2\/socket-/, 'socket I/O'],
+  [/\/(?:dist|src)\/transport\/http2\/socket-(?:reader|writer)/, 'socket I/O'],
   [/\/(?:dist|src)\/transport\/(?:http2|hpack)\//, 'HTTP/2 framing'],
   [/\/(?:dist|src)\/transport\//, 'gRPC calls'],
   [/\/(?:dist|src)\/(?:etcdserver|proto)\//, 'codec'],

@@ -30,7 +30,8 @@ function byBoth(name: string, ...args: readonly string[]): Step[] {
 
 /**
  * In this order: what grows the store comes late, and last what leaves more behind than a pause mends. Thousands of watchers bring V8 to
- * collect garbage in that pause, with it some of the compiled code: for two seconds puts then cost half as much again.
+ * collect garbage in that pause, with it some of the compiled code: for two seconds creations then cost more
+ * than half as much again.
  */
 const steps: readonly Step[] = [
   ...byBoth('put', '-op=put'),

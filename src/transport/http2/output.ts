@@ -11,7 +11,10 @@ import { SocketWriter } from './socket-writer.ts';
 const slabBytes = 16 * 1024;
 /** From this size on a piece is not copied. */
 const referencedBytesMin = 4 * 1024;
-/** With more than this waiting for the peer to read, DATA frames stay in their streams. */
+/**
+ * With more than this waiting for the peer to read, DATA frames stay in their streams. More than one piece has (a slab, or what is of one
+ * DATA frame): of so much the socket tells that it has gone, even if it never had to wait.
+ */
 const congestedBytes = 256 * 1024;
 
 /** Outputs that have something to flush; all are flushed when the callback that runs now, and all promises that it settles, are done. */

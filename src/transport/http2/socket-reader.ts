@@ -4,8 +4,8 @@
  * but offers that only to who connects. For a socket that was accepted the same is set in its private members. Where another version of
  * Node lacks one of them, and with TLS, the server still works, with Node's own behaviour; a test notices.
  */
-import { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
+import { isPlain } from './plain-socket.ts';
 
 /** As much as Node asks the operating system for at once. */
 const readBytesMax = 64 * 1024;
@@ -20,7 +20,7 @@ interface PrivateParts {
 
 /** Calls `take` with all that comes, in order. The bytes may change as soon as it returns. */
 export function readSocket(socket: Socket, take: (bytes: Buffer) => void): void {
-  let canReadDirectly = socket instanceof Socket && !(socket instanceof TLSSocket);
+  let canReadDirectly = isPlain(socket);
   socket.on('data', (chunk: Buffer) => {
     take(chunk);
     // What was read before comes first. A socket that is paused now would go on to read.

@@ -1,11 +1,11 @@
 /**
  * What goes to a socket, without what Node's streams do for each piece of it: a request to the operating system, two objects and
- * two callbacks of the next tick, together a seventh of what a read of one key costs. A piece that the operating system takes at once, as
+ * two callbacks of the next tick, together a tenth of what a read of one key costs. A piece that the operating system takes at once, as
  * nearly all are, needs none of them. So it is given to what is behind the socket, by the class and the state that Node itself uses
  * for that. Where another version of Node lacks one of them, and with TLS, the socket's own `write` does it; a test notices.
  */
-import { Socket } from 'node:net';
-import { TLSSocket } from 'node:tls';
+import type { Socket } from 'node:net';
+import { isPlain } from './plain-socket.ts';
 
 interface WriteRequest {
   /** Keeps alive what is being written. */
@@ -46,11 +46,14 @@ export class SocketWriter {
   /** Given to the operating system past the stream, and not taken as a whole yet. */
   #waitingBytes = 0;
 
-  /** `onDrain`: what was written before has been taken. */
+  /**
+   * `onDrain`: what waited has been taken. Of a single piece that never had to wait it is not told, as by Node's `write`; so who stops
+   * writing because so much is there must do that for more than one piece may have (see `congestedBytes` in output.ts).
+   */
   constructor(socket: Socket, onDrain: () => void) {
     this.#socket = socket;
     this.#onDrain = onDrain;
-    this.#direct = socket instanceof Socket && !(socket instanceof TLSSocket) ? streamWrap : undefined;
+    this.#direct = isPlain(socket) ? streamWrap : undefined;
     socket.on('drain', onDrain);
   }
 
@@ -63,9 +66,9 @@ export class SocketWriter {
   write(pieces: readonly Buffer[]): void {
     const socket = this.#socket;
     if (!socket.writable) return;
-    const [first] = pieces;
     if (pieces.length === 1) {
-      if (!this.#writeDirectly(first!)) socket.write(first!);
+      const [piece] = pieces as [Buffer];
+      if (!this.#writeDirectly(piece)) socket.write(piece);
       return;
     }
     socket.cork();
@@ -76,12 +79,13 @@ export class SocketWriter {
   /** False: it is for the stream; nothing was done. What the stream is given while some of this waits goes behind it, in one queue. */
   #writeDirectly(bytes: Buffer): boolean {
     const socket = this.#socket;
+    const direct = this.#direct;
     const handle = (socket as unknown as PrivateParts)._handle;
-    if (this.#direct === undefined || !handle?.writeBuffer || socket.connecting || this.bufferedBytes > 0) return false;
-    this.#request ??= new this.#direct.WriteWrap();
+    if (direct === undefined || !handle?.writeBuffer || socket.connecting || this.bufferedBytes > 0) return false;
+    this.#request ??= new direct.WriteWrap();
     const failed = handle.writeBuffer(this.#request, bytes) !== 0;
     if (failed) socket.destroy();
-    else if (this.#direct.streamBaseState[this.#direct.kLastWriteWasAsync] !== 0) this.#await(this.#request, bytes);
+    else if (direct.streamBaseState[direct.kLastWriteWasAsync] !== 0) this.#await(this.#request, bytes);
     return true;
   }
 
