@@ -10,7 +10,8 @@ import {
   type StorageSize,
 } from '../../registry/image.ts';
 import type { Batch } from '../../registry/log.ts';
-import { unpackBatches } from './log.ts';
+import type { Journal } from './journal.ts';
+import { type SqliteParts, unpackBatches } from './log.ts';
 import { pageBytes } from './options.ts';
 import type { Reader } from './reader.ts';
 import { binaryString, Packer, Unpacker } from './rows.ts';
@@ -33,12 +34,14 @@ export class SqliteImage implements Image {
   readonly #writer: Thread<Writer>;
   readonly #reader: Thread<Reader>;
   readonly #wal: Wal;
+  readonly #journal: Journal;
   #lastScan = 0;
 
-  constructor(writer: Thread<Writer>, reader: Thread<Reader>, wal: Wal) {
+  constructor({ writer, reader, wal, journal }: SqliteParts) {
     this.#writer = writer;
     this.#reader = reader;
     this.#wal = wal;
+    this.#journal = journal;
   }
 
   mark(): Promise<ImageMark> {
@@ -64,12 +67,14 @@ export class SqliteImage implements Image {
       },
       finish: async (mark, records) => {
         const copies = records.map(({ name, data }) => ({ name, data: new Uint8Array(data) }));
+        await this.#journal.settle();
         await this.#writer.call('finish', fence, mark, copies);
       },
     };
   }
 
   async scan(): Promise<Snapshot> {
+    await this.#journal.settle();
     const id = ++this.#lastScan;
     const { mark, records } = await this.#reader.call('beginScan', id);
     const end = async () => {
@@ -123,12 +128,14 @@ export class SqliteImage implements Image {
     return rows;
   }
 
-  size(): Promise<StorageSize> {
-    return this.#reader.call('size');
+  async size(): Promise<StorageSize> {
+    await this.#journal.settle();
+    return await this.#reader.call('size');
   }
 
   /** Pages that a truncation freed leave the file with their commit; what is left is to copy them out of the WAL. */
-  reclaim(): Promise<void> {
-    return this.#wal.truncate();
+  async reclaim(): Promise<void> {
+    await this.#journal.settle();
+    await this.#wal.truncate();
   }
 }

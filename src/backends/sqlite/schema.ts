@@ -4,8 +4,8 @@ import { pageBytes } from './options.ts';
 
 export type Database = DatabaseSyncInstance;
 
-/** Goes up when a change of the tables would mislead an older plinth. */
-export const schemaVersion = 1;
+/** Goes up when an older plinth would be misled: version 1 knew of no journal, and would not look there for the newest slots. */
+export const schemaVersion = 2;
 
 /**
  * The write-ahead log is cut to this size when it starts over. Above the size it has between two checkpoints (wal.ts):
@@ -89,7 +89,8 @@ export function createSchema(db: Database): void {
     db.exec(tables);
     const row = db.prepare('SELECT version FROM schema_version').get() as { version: number } | undefined;
     if (!row) db.prepare('INSERT INTO schema_version (version) VALUES (?)').run(schemaVersion);
-    else if (row.version !== schemaVersion) {
+    else if (row.version < schemaVersion) db.prepare('UPDATE schema_version SET version = ?').run(schemaVersion);
+    else if (row.version > schemaVersion) {
       throw new Error(
         `the file has schema version ${row.version}, this plinth knows version ${schemaVersion}: use the plinth that wrote it`,
       );

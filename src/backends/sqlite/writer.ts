@@ -1,10 +1,13 @@
 /**
- * The one connection that writes, in a thread of its own. Everything here is short: an append, or one bounded chunk of a
- * checkpoint or truncation, so that the next append waits for one chunk at most.
+ * The one connection that writes, in a thread of its own. Everything here is short: a bounded part of the journal, of a checkpoint or of
+ * a truncation, so that an append that comes here waits for one part at most.
  */
+import { openSync, readSync } from 'node:fs';
 import { Fenced, type ImageMark, type NamedRecord } from '../../registry/image.ts';
 import { type AppendOutcome, BackendError } from '../../registry/log.ts';
 import { prepareAppend } from './append.ts';
+import { decodeRecords } from './journal-record.ts';
+import { prepareJournal, recoverJournal } from './journal-recovery.ts';
 import { Unpacker } from './rows.ts';
 import { busyTimeoutMs, createSchema, openDatabase, prepareFile, transaction } from './schema.ts';
 
@@ -16,16 +19,11 @@ const restartTimeoutMs = 50;
 
 export interface ThreadSettings {
   readonly file: string;
+  readonly journal: string;
   readonly keyspace: string;
 }
 
-/** How long the append itself took: not what its caller waited for this thread, nor until its own found the answer. */
-export interface TimedOutcome {
-  readonly outcome: AppendOutcome;
-  readonly tookMs: number;
-}
-
-export function openWriter({ file, keyspace }: ThreadSettings) {
+export function openWriter({ file, journal, keyspace }: ThreadSettings) {
   const db = openDatabase(file);
   prepareFile(db);
   createSchema(db);
@@ -56,14 +54,39 @@ export function openWriter({ file, keyspace }: ThreadSettings) {
       work();
     });
 
-  const appendBatch = prepareAppend(db, keyspace);
+  const append = prepareAppend(db, keyspace);
+
+  let journalFd: number | undefined;
 
   return {
-    append(after: number, id: string, data: Uint8Array): TimedOutcome {
-      const startedAtMs = performance.now();
-      const outcome = appendBatch(after, id, data);
-      return { outcome, tookMs: performance.now() - startedAtMs };
+    /** Once, before anything is appended: what a crash left in the journal goes into the table. The slot after the newest. */
+    recover(): number {
+      prepareJournal(journal);
+      transaction(db, () => recoverJournal(db, journal, file));
+      return newest() + 1;
     },
+
+    /** The records that stand in this part of the journal. Moving them again is harmless. */
+    moveRecords(at: number, end: number): void {
+      journalFd ??= openSync(journal, 'r');
+      const bytes = Buffer.allocUnsafeSlow(end - at);
+      readSync(journalFd, bytes, 0, bytes.length, at);
+      const records = decodeRecords(bytes);
+      if (records.at(-1)?.end !== bytes.length) throw new BackendError('failed', `sqlite: ${journal} is damaged`);
+      transaction(db, () => {
+        for (const { slot, id, data } of records) {
+          const outcome = append(slot - 1, id, data);
+          if (outcome !== 'appended')
+            throw new BackendError('failed', `sqlite: slot ${slot} of ${journal}: ${outcome}`);
+        }
+      });
+    },
+
+    append(after: number, id: string, data: Uint8Array): AppendOutcome {
+      return append(after, id, data);
+    },
+
+    nextSlot: (): number => newest() + 1,
 
     /** Drops the first part of what is to go; true: all of it is gone. */
     truncate(through: number): boolean {

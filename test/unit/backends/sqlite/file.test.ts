@@ -5,6 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { sqlite } from '../../../../src/backends/sqlite/backend.ts';
+import { schemaVersion } from '../../../../src/backends/sqlite/schema.ts';
 import { bytes, checkpoint, fill, row } from '../../../backends/contract/database.ts';
 import { Child, repositoryRoot } from '../../../support/process.ts';
 import { place, query } from './support.ts';
@@ -38,15 +39,20 @@ t.test('the lock of a process ends with it, also by SIGKILL', async (t) => {
 t.test('the schema has a version; an unknown one is refused', async (t) => {
   const here = place(t);
   await (await here.open()).close();
-  t.same(query(here.file, 'SELECT version FROM schema_version'), [{ version: 1 }]);
-  query(here.file, 'UPDATE schema_version SET version = 2');
+  t.same(query(here.file, 'SELECT version FROM schema_version'), [{ version: schemaVersion }]);
+  query(here.file, 'UPDATE schema_version SET version = 99');
   await t.rejects(here.open(), {
     name: 'BackendError',
     outcome: 'failed',
-    message: /schema version 2, this plinth knows version 1/,
+    message: new RegExp(`schema version 99, this plinth knows version ${schemaVersion}`),
   });
   query(here.file, 'UPDATE schema_version SET version = 1');
-  await here.open();
+  await (await here.open()).close();
+  t.same(
+    query(here.file, 'SELECT version FROM schema_version'),
+    [{ version: schemaVersion }],
+    'an older one is taken over',
+  );
 });
 
 t.test('a file of somebody else is left alone', async (t) => {
@@ -70,7 +76,8 @@ t.test('a directory is made for this user only', async (t) => {
   await storage.close();
   t.equal(statSync(dataDir).mode & 0o777, 0o700);
   t.ok(existsSync(`${dataDir}/plinth.db`));
-  t.equal(statSync(`${dataDir}/plinth.db-wal`).size, 0, 'a clean end leaves nothing in the write-ahead log');
+  t.notOk(existsSync(`${dataDir}/plinth.db-wal`), 'a clean end leaves no write-ahead log');
+  t.equal(statSync(`${dataDir}/plinth.journal`).mode & 0o777, 0o600);
 });
 
 t.test('an operator finds an object by SQL', async (t) => {

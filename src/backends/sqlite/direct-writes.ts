@@ -1,0 +1,98 @@
+/**
+ * When the main thread waits for the disk itself. To hand a write to another thread and back takes about as long as a fast disk takes to
+ * make it durable, and whoever writes waits for both. So while the main thread has time to spare, it writes to the journal itself.
+ *
+ * What that may cost is bounded: it ends where the pauses, in which nobody asks for anything, get too short for the writes, and
+ * after some that took long other threads have them for many times as long (docs/decisions/0008-commit-where-it-is-shortest.md).
+ */
+import { availableParallelism } from 'node:os';
+import { type EventLoopUtilization, performance } from 'node:perf_hooks';
+
+/** A longer record is not written in a moment. */
+const bytesMax = 64 * 1024;
+/** Of the time since the write before began, the event loop was busy with other things for less than this. */
+const busyShareMax = 0.8;
+/** Writes of this thread that take longer than this on average, … */
+const shortMs = 2;
+/** … to which each new one counts so much, so that a single one of a few milliseconds is no reason, … */
+const newestShare = 1 / 8;
+/** … keep the next ones out of it for so many times as long. */
+const pauseShare = 10;
+/**
+ * A client that puts one key after the other sends the next request in less than this after an answer. So long the thread then looks for
+ * it all the time, since to fall asleep and be woken is a tenth of what such a client waits for. Where there is no other core it would
+ * only be in the client's way.
+ */
+const pollMs = availableParallelism() > 1 ? 0.3 : 0;
+/** A turn of the event loop that finds nothing takes less. */
+const idleTurnMs = 0.02;
+
+export class DirectWrites {
+  #loop: EventLoopUtilization = performance.eventLoopUtilization();
+  /** Of the time since then, what went into a write in this thread. */
+  #writeMs = 0;
+  #averageMs = 0;
+  #pausedUntilMs = 0;
+  #wroteAtMs = 0;
+  #pollUntilMs = 0;
+  /** The last look for a request, while there are more to come. */
+  #polledAtMs: number | undefined;
+  /** Since the event loop was asked how busy it is: what of that went into looking. */
+  #polledMs = 0;
+
+  /** To be asked once for each write. */
+  allowed(bytes: number): boolean {
+    const busyShare = this.#busyShare();
+    return busyShare <= busyShareMax && bytes <= bytesMax && performance.now() >= this.#pausedUntilMs;
+  }
+
+  /** Writes, and counts how long that takes, also where it fails. */
+  time(work: () => void): void {
+    const startedAtMs = performance.now();
+    try {
+      work();
+    } finally {
+      const endedAtMs = performance.now();
+      this.#writeMs = endedAtMs - startedAtMs;
+      this.took(this.#writeMs);
+      if (startedAtMs - this.#wroteAtMs < pollMs) this.#pollUntil(endedAtMs + pollMs);
+      this.#wroteAtMs = endedAtMs;
+    }
+  }
+
+  /** Since it was asked for the last time. */
+  #busyShare(): number {
+    const now = performance.eventLoopUtilization();
+    const { active, idle } = performance.eventLoopUtilization(now, this.#loop);
+    const busyShare = (active - this.#writeMs - this.#polledMs) / (active + idle);
+    this.#loop = now;
+    this.#writeMs = 0;
+    this.#polledMs = 0;
+    return busyShare;
+  }
+
+  #pollUntil(untilMs: number): void {
+    this.#pollUntilMs = untilMs;
+    if (this.#polledAtMs !== undefined) return;
+    this.#polledAtMs = performance.now();
+    setImmediate(this.#poll);
+  }
+
+  /** An event loop that has something left to do does not sleep. */
+  readonly #poll = (): void => {
+    const now = performance.now();
+    const turnMs = now - this.#polledAtMs!;
+    if (turnMs < idleTurnMs) this.#polledMs += turnMs;
+    if (now < this.#pollUntilMs) {
+      this.#polledAtMs = now;
+      setImmediate(this.#poll);
+    } else this.#polledAtMs = undefined;
+  };
+
+  /** After each write of this thread. */
+  took(milliseconds: number): void {
+    this.#averageMs += (milliseconds - this.#averageMs) * newestShare;
+    if (this.#averageMs <= shortMs) return;
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, performance.now() + milliseconds * pauseShare);
+  }
+}

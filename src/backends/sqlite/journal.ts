@@ -1,0 +1,196 @@
+/**
+ * The newest slots of the log. To append a row of an SQLite table takes several writes to its write-ahead log and their checksums, a
+ * quarter of a millisecond where the disk takes an eighth; here it is one write to a file that has its size already, which returns when it
+ * is durable (docs/decisions/0009-journal-before-the-table.md). A second later, or when half of the file is full, the writer's thread
+ * moves what is here into the table, many batches in one transaction.
+ *
+ * A slot is in the journal, then for a moment in both, then in the table. The table has all slots below `firstSlot`.
+ */
+import { closeSync, constants, openSync, readSync, write, writeSync } from 'node:fs';
+import { BackendError, type Batch } from '../../registry/log.ts';
+import type { DirectWrites } from './direct-writes.ts';
+import { decodeRecord, encodeRecord, journalHalfBytes, noRecord, recordBytesMax } from './journal-record.ts';
+import type { Thread } from './thread.ts';
+import type { Wal } from './wal.ts';
+import type { ThreadSettings, Writer } from './writer.ts';
+
+/** What is here for so long goes into the table, where operators and their backups find it. */
+const settleAfterMs = 1000;
+/** Moved in one step: the next image write, or a longer batch, waits for one step at most. */
+const moveBytesMax = 1024 * 1024;
+
+/** Where a record stands in the file. */
+interface Place {
+  readonly at: number;
+  readonly end: number;
+}
+
+export interface JournalParts {
+  readonly writer: Thread<Writer>;
+  readonly wal: Wal;
+  readonly direct: DirectWrites;
+  readonly warn: (message: string) => void;
+}
+
+const halfOf = (at: number): number => (at < journalHalfBytes ? 0 : 1);
+
+export class Journal {
+  readonly #settings: ThreadSettings;
+  readonly #parts: JournalParts;
+  readonly #fd: number;
+  readonly #record = Buffer.allocUnsafeSlow(recordBytesMax);
+  #firstSlot: number;
+  /** Of the slots from #firstSlot on. */
+  #places: Place[] = [];
+  /** Where the next record goes, and in which half that is: a full one ends where the other begins. */
+  #end = 0;
+  #half = 0;
+  #writing = false;
+  #moving: Promise<void> | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #warned = false;
+
+  /** The file is there, and the table has all slots below `nextSlot` (see `recover` of the writer). */
+  constructor(settings: ThreadSettings, parts: JournalParts, nextSlot: number) {
+    this.#settings = settings;
+    this.#parts = parts;
+    this.#fd = openSync(settings.journal, constants.O_RDWR | constants.O_DSYNC);
+    this.#firstSlot = nextSlot;
+  }
+
+  get firstSlot(): number {
+    return this.#firstSlot;
+  }
+
+  /** The slot that `append` writes. */
+  get nextSlot(): number {
+    return this.#firstSlot + this.#places.length;
+  }
+
+  /** The table has it, and everything before. */
+  skipTo(nextSlot: number): void {
+    if (this.#places.length > 0) throw new Error(`sqlite: ${this.#places.length} slots are still in the journal`);
+    this.#firstSlot = nextSlot;
+  }
+
+  /** Resolves when slot `nextSlot` is durable. One at a time. Rejects with BackendError; the same again settles an `unknown` one. */
+  async append(id: string, data: Uint8Array): Promise<void> {
+    const bytes = encodeRecord(this.#record, this.#settings.keyspace, { slot: this.nextSlot, id, data });
+    if (this.#end + bytes > (this.#half + 1) * journalHalfBytes) await this.#switchHalves();
+    const at = this.#end;
+    this.#writing = true;
+    try {
+      await this.#write(bytes, at);
+    } catch (error) {
+      // What is there of it, if anything, is what the next one overwrites.
+      const { message } = error as Error;
+      const advice = 'check the disk, its free space and the system log';
+      throw new BackendError('unknown', `sqlite: ${message} (${this.#settings.journal}: ${advice})`);
+    } finally {
+      this.#writing = false;
+    }
+    this.#end = at + bytes;
+    this.#places.push({ at, end: this.#end });
+    this.#timer ??= setTimeout(() => this.#settleInBackground(), settleAfterMs).unref();
+  }
+
+  #write(bytes: number, at: number): Promise<void> | undefined {
+    const { direct } = this.#parts;
+    const check = (written: number) => {
+      if (written !== bytes) throw new Error(`${written} of ${bytes} bytes were written`);
+    };
+    if (direct.allowed(bytes)) {
+      direct.time(() => check(writeSync(this.#fd, this.#record, 0, bytes, at)));
+      return undefined;
+    }
+    return new Promise((resolve, reject) => {
+      write(this.#fd, this.#record, 0, bytes, at, (error, written) => {
+        try {
+          if (error) throw error;
+          check(written);
+          resolve();
+        } catch (failure) {
+          reject(failure);
+        }
+      });
+    });
+  }
+
+  /** The other half is empty, or becomes so; this one is moved meanwhile. */
+  async #switchHalves(): Promise<void> {
+    const other = 1 - this.#half;
+    while (this.#places[0] && halfOf(this.#places[0].at) === other) await this.#move();
+    this.#half = other;
+    this.#end = other * journalHalfBytes;
+    this.#settleInBackground();
+  }
+
+  #settleInBackground(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.settle().then(
+      () => {
+        this.#warned = false;
+      },
+      ({ message }: Error) => {
+        if (!this.#warned) this.#parts.warn(`${message}; new batches stay in ${this.#settings.journal} while they fit`);
+        this.#warned = true;
+        this.#timer ??= setTimeout(() => this.#settleInBackground(), settleAfterMs).unref();
+      },
+    );
+  }
+
+  /** When it resolves, everything that was appended before the call is in the table. Rejects with BackendError. */
+  async settle(): Promise<void> {
+    const through = this.nextSlot;
+    while (this.#firstSlot < through) await this.#move();
+  }
+
+  #move(): Promise<void> {
+    this.#moving ??= this.#moveStep().finally(() => {
+      this.#moving = undefined;
+    });
+    return this.#moving;
+  }
+
+  /** The oldest records, as many as stand in one half and make one step. */
+  async #moveStep(): Promise<void> {
+    const [first] = this.#places as [Place];
+    let count = 1;
+    for (; count < this.#places.length; count++) {
+      const { at, end } = this.#places[count]!;
+      if (halfOf(at) !== halfOf(first.at) || end - first.at > moveBytesMax) break;
+    }
+    const { end } = this.#places[count - 1]!;
+    await this.#parts.writer.call('moveRecords', first.at, end);
+    this.#parts.wal.wrote(end - first.at);
+    this.#places = this.#places.slice(count);
+    this.#firstSlot += count;
+    // Nothing is here: from the begin again, so that while little is written the same few pages take it.
+    if (this.#places.length === 0 && !this.#writing) this.#end = this.#half * journalHalfBytes;
+  }
+
+  /** undefined: it is not here. */
+  read(slot: number): Batch | undefined {
+    const place = this.#places[slot - this.#firstSlot];
+    if (place === undefined) return undefined;
+    const bytes = Buffer.allocUnsafeSlow(place.end - place.at);
+    readSync(this.#fd, bytes, 0, bytes.length, place.at);
+    const record = decodeRecord(bytes, 0);
+    if (record?.slot !== slot) throw new BackendError('failed', `sqlite: ${this.#settings.journal} is damaged`);
+    return { slot, id: record.id, data: new Uint8Array(record.data) };
+  }
+
+  /** Leaves the file empty, or as it is for the next start if its records can not be moved. */
+  async close(): Promise<void> {
+    clearTimeout(this.#timer);
+    try {
+      await this.settle();
+      for (const at of [0, journalHalfBytes]) writeSync(this.#fd, noRecord, 0, noRecord.length, at);
+    } catch (error) {
+      this.#parts.warn((error as Error).message);
+    }
+    clearTimeout(this.#timer);
+    closeSync(this.#fd);
+  }
+}
