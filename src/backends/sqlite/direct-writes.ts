@@ -16,8 +16,8 @@ const busyShareMax = 0.8;
 const shortMs = 2;
 /** … to which each new one counts so much, so that a single one of a few milliseconds is no reason, … */
 const newestShare = 1 / 8;
-/** … keep the next ones out of it for so many times as long. */
-const pauseShare = 10;
+/** … keep the next ones out of it for so many times as long, twice as many each time until they are fast again. */
+const pauseShare = { first: 10, last: 1280 };
 /**
  * A client that puts one key after the other sends the next request in less than this after an answer. So long the thread then looks for
  * it all the time, since to fall asleep and be woken is a tenth of what such a client waits for. Where there is no other core it would
@@ -33,6 +33,7 @@ export class DirectWrites {
   #writeMs = 0;
   #averageMs = 0;
   #pausedUntilMs = 0;
+  #pauseShare = pauseShare.first;
   #wroteAtMs = 0;
   #pollUntilMs = 0;
   /** The last look for a request, while there are more to come. */
@@ -92,7 +93,9 @@ export class DirectWrites {
   /** After each write of this thread. */
   took(milliseconds: number): void {
     this.#averageMs += (milliseconds - this.#averageMs) * newestShare;
+    if (milliseconds <= shortMs) this.#pauseShare = pauseShare.first;
     if (this.#averageMs <= shortMs) return;
-    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, performance.now() + milliseconds * pauseShare);
+    this.#pausedUntilMs = Math.max(this.#pausedUntilMs, performance.now() + milliseconds * this.#pauseShare);
+    if (milliseconds > shortMs) this.#pauseShare = Math.min(this.#pauseShare * 2, pauseShare.last);
   }
 }

@@ -19,7 +19,7 @@ const advice = new Map([
 const ioError = 10;
 
 /** SQLite's primary result code; 0: the error is not SQLite's. */
-export const errorCodeOf = (error: unknown): number => ((error as { errcode?: number }).errcode ?? 0) & 0xff;
+const errorCodeOf = (error: unknown): number => ((error as { errcode?: number }).errcode ?? 0) & 0xff;
 
 /** What a thread says of an error: for operators, and whether a write may be there all the same. */
 export function failureOf(error: unknown, file: string): Failure {

@@ -129,8 +129,10 @@ export class SqliteImage implements Image {
   }
 
   async size(): Promise<StorageSize> {
-    await this.#journal.settle();
-    return await this.#reader.call('size');
+    // What will be in the table in a moment counts: else a quota would be passed by what comes within a second.
+    const { bytes } = this.#journal;
+    const { total, inUse } = await this.#reader.call('size');
+    return { total: total + bytes, inUse: inUse + bytes };
   }
 
   /** Pages that a truncation freed leave the file with their commit; what is left is to copy them out of the WAL. */

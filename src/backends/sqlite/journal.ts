@@ -42,6 +42,7 @@ export class Journal {
   #firstSlot: number;
   /** Of the slots from #firstSlot on. */
   #places: Place[] = [];
+  #bytes = 0;
   /** Where the next record goes, and in which half that is: a full one ends where the other begins. */
   #end = 0;
   #half = 0;
@@ -65,6 +66,11 @@ export class Journal {
   /** The slot that `append` writes. */
   get nextSlot(): number {
     return this.#firstSlot + this.#places.length;
+  }
+
+  /** Of what is here and not in the table. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** The table has it, and everything before. */
@@ -91,6 +97,7 @@ export class Journal {
     }
     this.#end = at + bytes;
     this.#places.push({ at, end: this.#end });
+    this.#bytes += bytes;
     this.#timer ??= setTimeout(() => this.#settleInBackground(), settleAfterMs).unref();
   }
 
@@ -166,6 +173,7 @@ export class Journal {
     this.#parts.wal.wrote(end - first.at);
     this.#places = this.#places.slice(count);
     this.#firstSlot += count;
+    this.#bytes -= end - first.at;
     // Nothing is here: from the begin again, so that while little is written the same few pages take it.
     if (this.#places.length === 0 && !this.#writing) this.#end = this.#half * journalHalfBytes;
   }

@@ -1,6 +1,6 @@
 /**
  * The main thread's side of a worker: calls by name, answered in order. Byte arrays among arguments and results are moved,
- * not copied: whoever passes one gives it away. Those in shared memory both sides have: they stay as they are until the answer.
+ * not copied: whoever passes one gives it away.
  */
 import { Worker } from 'node:worker_threads';
 import { Fenced } from '../../registry/image.ts';
@@ -32,8 +32,7 @@ const callsUnderWayMax = 4096;
 const openTimeoutMs = 30_000;
 
 export function buffersOf(values: readonly unknown[]): ArrayBuffer[] {
-  const buffers = values.flatMap((value) => (value instanceof Uint8Array ? [value.buffer] : []));
-  return buffers.filter((buffer) => buffer instanceof ArrayBuffer);
+  return values.flatMap((value) => (value instanceof Uint8Array ? [value.buffer as ArrayBuffer] : []));
 }
 
 /** A compiled file; or the source, by way of the loader under which the tests run and which a worker does not inherit. */
@@ -128,11 +127,6 @@ export class Thread<C extends Calls> {
     const pending = this.#pending;
     this.#pending = [];
     for (const call of pending) call.reject(error);
-  }
-
-  /** It is there, and nothing is asked of it. */
-  get idle(): boolean {
-    return this.#worker !== undefined && this.#pending.length === 0 && !this.#closed;
   }
 
   async call<Name extends keyof C & string>(name: Name, ...args: Parameters<C[Name]>): Promise<ReturnType<C[Name]>> {

@@ -45,10 +45,11 @@ t.test('slots are read from the table and the journal as if they were in one pla
   const here = place(t);
   const storage = await here.open();
   await fill(storage, 0, 4);
-  await storage.image.size();
+  await storage.image.reclaim();
   const release = holdLock(here);
   await fill(storage, 5, 9);
   t.same(inTable(here), range(0, 4), 'the others are in the journal');
+  const { total, inUse } = await storage.image.size();
 
   t.same(await readAll(storage, -1), filled(0, 9));
   const limit = { batches: 100, bytes: 1e9 };
@@ -69,6 +70,12 @@ t.test('slots are read from the table and the journal as if they were in one pla
   const expected = [9, 0, 5, 4, 6].flatMap((slot) => filled(slot, slot));
   t.same(await storage.log.load(slots), expected, 'in the order asked');
   release();
+  await storage.image.reclaim();
+  const after = await storage.image.size();
+  t.ok(
+    total > after.total && inUse > after.inUse,
+    `they count: ${total} and ${inUse} bytes, without them ${after.total}`,
+  );
 });
 
 t.test('after a second they are in the table', async (t) => {
@@ -105,7 +112,7 @@ t.test('a crash', async (t) => {
   const here = place(t);
   const storage = await here.open();
   await fill(storage, 0, 3);
-  await storage.image.size();
+  await storage.image.reclaim();
   const release = holdLock(here);
   await fill(storage, 4, 8);
   release();
@@ -130,7 +137,7 @@ t.test('a file of which both halves are in use', async (t) => {
   const here = place(t);
   const storage = await here.open();
   await fill(storage, 0, 0);
-  await storage.image.size();
+  await storage.image.reclaim();
   const release = holdLock(here);
   const write = async (from: number, through: number) => {
     for (let slot = from; slot <= through; slot++) {
@@ -153,7 +160,7 @@ t.test('while nothing can be moved it takes what fits; then writes fail, until i
   const here = place(t);
   const storage = await here.open();
   await fill(storage, 0, 0);
-  await storage.image.size();
+  await storage.image.reclaim();
   query(here.file, "CREATE TRIGGER refuse BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'not today'); END");
   let slot = 0;
   const fillUp = async () => {
@@ -170,7 +177,7 @@ t.test('while nothing can be moved it takes what fits; then writes fail, until i
   t.same(slotsOf(await readAll(storage, 0)), range(1, slot), 'what was answered is there, and nothing else');
   query(here.file, 'DROP TRIGGER refuse');
   t.equal(await storage.log.append(slot, 'next', dataOf(1)), 'appended');
-  await storage.image.size();
+  await storage.image.reclaim();
   t.same(inTable(here), range(0, slot + 1));
 });
 
@@ -178,10 +185,10 @@ t.test('a journal of another file is refused', async (t) => {
   const here = place(t);
   const storage = await here.open();
   await fill(storage, 0, 3);
-  await storage.image.size();
+  await storage.image.reclaim();
   const backup = crash(t, here);
   await fill(storage, 4, 6);
-  await storage.image.size();
+  await storage.image.reclaim();
   await fill(storage, 7, 9);
   copyFileSync(journalOf(here), journalOf(backup));
   await t.rejects(backup.open(), {
