@@ -18,6 +18,8 @@ import { type Candidate, candidates } from './servers.ts';
 interface Step {
   readonly name: string;
   readonly args: readonly string[];
+  /** Not measured before it is: to set it up takes seconds already. */
+  readonly noLead?: true;
 }
 
 /** By clientv3, and by the load generator's own client, which takes less of the cores from the server. */
@@ -28,11 +30,10 @@ function byBoth(name: string, ...args: readonly string[]): Step[] {
   ];
 }
 
-/**
- * In this order: what grows the store comes late, and last what leaves more behind than a pause mends. Thousands of watchers bring V8 to
- * collect garbage in that pause, with it some of the compiled code: for two seconds creations then cost more
- * than half as much again.
- */
+const manyWatchers = (name: string, ...args: readonly string[]): Step[] =>
+  byBoth(name, '-op=watch', ...args).map((step) => ({ ...step, noLead: true }));
+
+/** In this order: what grows the store comes late, and last what leaves more behind than a pause mends. */
 const steps: readonly Step[] = [
   ...byBoth('put', '-op=put'),
   ...byBoth('put, one client', '-op=put', '-clients=1', '-conns=1'),
@@ -42,15 +43,20 @@ const steps: readonly Step[] = [
   ...byBoth('watch, 100 watchers', '-op=watch', '-watchers=100'),
   ...byBoth('create', '-op=create'),
   ...byBoth('mix', '-op=mix', '-limit=100'),
-  ...byBoth('watch, 1000 watchers', '-op=watch', '-watchers=1000'),
-  ...byBoth('watch, 10000 watchers, 5 puts/s', '-op=watch', '-watchers=10000', '-rate=5', '-clients=5'),
-  ...byBoth('watch, 1000 keys, 1000 puts/s', '-op=watch', '-watchers=1000', '-distinct', '-rate=1000'),
-  ...byBoth('watch, 10000 keys, 1000 puts/s', '-op=watch', '-watchers=10000', '-distinct', '-rate=1000'),
+  ...manyWatchers('watch, 1000 watchers', '-watchers=1000'),
+  ...manyWatchers('watch, 10000 watchers, 5 puts/s', '-watchers=10000', '-rate=5', '-clients=5'),
+  ...manyWatchers('watch, 1000 keys, 1000 puts/s', '-watchers=1000', '-distinct', '-rate=1000'),
+  ...manyWatchers('watch, 10000 keys, 1000 puts/s', '-watchers=10000', '-distinct', '-rate=1000'),
 ];
 
 /** Who has just started compiles, and its files grow: a server that has run for a minute does neither. */
 const warmUps: readonly (readonly string[])[] = [['-op=put'], ['-op=mix', '-limit=100', '-keep=100'], ['-op=watch']];
 const warmUpSeconds = 4;
+/**
+ * So long an operation is asked for before it is measured, by the same clients. In the pause before it a server lets go of what it has
+ * not used: V8 collects compiled code with the objects that it was made for, and compiles anew for a second or two.
+ */
+const leadSeconds = 2;
 /** Events that have not come so long after the last put are lost. */
 const drainSeconds = 15;
 
@@ -66,9 +72,10 @@ const { values: options } = parseArgs({
 
 async function measure(server: Server, step: Step): Promise<Measurement> {
   const pid = server.child.process.pid!;
+  const args = [`-keys=${options.keys}`, ...step.args, `-drain=${drainSeconds}s`];
+  if (!step.noLead) await loadgen(server.endpoint, [...args, `-d=${leadSeconds}s`]);
   const cpuBefore = cpuMicroseconds(pid);
-  const args = [`-keys=${options.keys}`, ...step.args, `-d=${options.seconds}s`, `-drain=${drainSeconds}s`];
-  const result = await loadgen(server.endpoint, args);
+  const result = await loadgen(server.endpoint, [...args, `-d=${options.seconds}s`]);
   if (result.errs > 0) console.log(`    ${result.errs} errors, the last: ${result.lastErr}`);
   if (result.lost) console.log(`    ${result.lost} events had not arrived ${drainSeconds} s later`);
   return {
@@ -145,6 +152,7 @@ const conditions = {
   seconds: Number(options.seconds),
   keys: Number(options.keys),
   warmUpSeconds: warmUps.length * warmUpSeconds,
+  leadSeconds,
 };
 for (let number = 0; number < conditions.rounds; number++) {
   console.log(`round ${number + 1} of ${conditions.rounds}`);
