@@ -190,8 +190,8 @@ export function page(measured: Measurements, versions: readonly ServerVersion[],
     `${machine()}. The load generator runs on the same cores. Load average before the first round: ${conditions.load.toFixed(1)}.`,
     `Medians of ${conditions.rounds} round(s), and of the ratios in each; ${conditions.seconds} s for each operation, which one server ` +
       'after the other is asked for when all are idle, on fresh directories with durable commits, after ' +
-      `${conditions.warmUpSeconds} s of puts, mixed work and watches, and but with thousands of watchers ` +
-      `${conditions.leadSeconds} s of the same operation; ${count(conditions.keys)} keys, values of 256 bytes, ` +
+      `${conditions.warmUpSeconds} s of puts, mixed work and watches, and ${conditions.leadSeconds} s of the same operation ` +
+      `(not where thousands watch); ${count(conditions.keys)} keys, values of 256 bytes, ` +
       '64 clients on 8 connections unless said otherwise. ' +
       'The lean client is bench/loadgen/lean.go: clientv3 takes more of the cores than either server.',
     '## Throughput',

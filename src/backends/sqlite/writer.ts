@@ -2,7 +2,7 @@
  * The one connection that writes, in a thread of its own. Everything here is short: a bounded part of the journal, of a checkpoint or of
  * a truncation, so that an append that comes here waits for one part at most.
  */
-import { openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { Fenced, type ImageMark, type NamedRecord } from '../../registry/image.ts';
 import { type AppendOutcome, BackendError } from '../../registry/log.ts';
 import { prepareAppend } from './append.ts';
@@ -57,6 +57,8 @@ export function openWriter({ file, journal, keyspace }: ThreadSettings) {
   const append = prepareAppend(db, keyspace);
 
   let journalFd: number | undefined;
+  /** One for all parts: what is left of each would only be collected much later. */
+  let part = Buffer.alloc(0);
 
   return {
     /** Once, before anything is appended: what a crash left in the journal goes into the table. The slot after the newest. */
@@ -69,7 +71,8 @@ export function openWriter({ file, journal, keyspace }: ThreadSettings) {
     /** The records that stand in this part of the journal. Moving them again is harmless. */
     moveRecords(at: number, end: number): void {
       journalFd ??= openSync(journal, 'r');
-      const bytes = Buffer.allocUnsafeSlow(end - at);
+      if (part.length < end - at) part = Buffer.allocUnsafeSlow(end - at);
+      const bytes = part.subarray(0, end - at);
       readSync(journalFd, bytes, 0, bytes.length, at);
       const records = decodeRecords(bytes);
       if (records.at(-1)?.end !== bytes.length) throw new BackendError('failed', `sqlite: ${journal} is damaged`);
@@ -154,6 +157,7 @@ export function openWriter({ file, journal, keyspace }: ThreadSettings) {
     },
 
     close(): void {
+      if (journalFd !== undefined) closeSync(journalFd);
       db.close();
     },
   };
