@@ -43,6 +43,11 @@ async function examine(name: string, seconds: number, seed: number, mutant: bool
     const done = await breakThings(subjects, random, performance.now() + seconds * 1000);
     history.running = false;
     await Promise.all(clients);
+    for (const [replica, { server }] of subjects.entries()) {
+      // No fault leaves one behind that has ended: it did that by itself.
+      if (!server.child.running)
+        throw new Error(`${name}, seed ${seed}: replica ${replica} ended:\n${server.child.output}`);
+    }
     const [first] = subjects as [Subject];
     // A linearizable read: the log has at least this much, and nobody writes any more. The last fault may just have cut it off.
     const { header } = await eventually(async () => await first.server.client.call('KV/Range', { key: 'x' }));
@@ -52,7 +57,7 @@ async function examine(name: string, seconds: number, seed: number, mutant: bool
     for (const other of logs) {
       if (JSON.stringify(other) !== JSON.stringify(log)) problems.push('two replicas tell different logs');
     }
-    report(name, seed, history, log.length, done, problems);
+    report(name, history, log.length, done, problems);
     if (problems.length > 0) write(name, seed, { operations: history.operations, log, problems });
     return problems.length === 0;
   } finally {
@@ -66,16 +71,13 @@ async function examine(name: string, seconds: number, seed: number, mutant: bool
 
 function report(
   name: string,
-  seed: number,
   { operations, errors }: History,
   revisions: number,
   done: Record<string, number>,
   problems: readonly string[],
 ): void {
   const open = operations.filter(({ answer }) => answer === undefined).length;
-  console.log(
-    `${name}: seed ${seed}, ${operations.length} operations (${open} without an answer), ${revisions} revisions`,
-  );
+  console.log(`${name}: ${operations.length} operations (${open} without an answer), ${revisions} revisions`);
   console.log(
     `  faults: ${Object.entries(done)
       .map(([fault, count]) => `${count} ${fault}`)
@@ -103,6 +105,7 @@ const mutant = args.includes('--mutant');
 const names = args.filter((arg) => !arg.startsWith('--'));
 const totals: Totals = { passed: 0, failed: 0, skipped: 0 };
 for (const name of names.length > 0 ? names : sharedBackends.map((backend) => backend.name)) {
+  console.log(`${name}: seed ${seed}`);
   const linearizable = await examine(name, seconds, seed, mutant);
   const passed = linearizable !== mutant;
   if (passed) totals.passed++;

@@ -53,8 +53,10 @@ export class Connections {
       idleTimeoutMillis: idleTimeoutMs,
       verify: callbackify(prepare),
     });
-    // An idle connection that broke has been taken out of the pool already.
+    // An idle connection that broke has been taken out of the pool already. One that breaks while it is verified has no listener of the
+    // pool, and would end the process: the statement under way fails with it.
     pool.on('error', () => {});
+    pool.on('connect', (client) => client.on('error', () => {}));
     return pool;
   }
 

@@ -54,6 +54,25 @@ else {
     t.equal(await other.log.append(6, 'theirs', dataOf(7)), 'conflict', 'it had been stored');
   });
 
+  t.test('a connection that is cut when it is new, and looked at for the first time', async (t) => {
+    const { name } = newPostgresDatabase(server);
+    const proxy = await startProxy(t, server.port);
+    const storage = await open(t, server.url(name, proxy.port));
+    await fill(storage, 0, 3);
+    proxy.cut = { text: 'INSERT INTO plinth_log', when: 'before' };
+    await t.rejects(storage.log.append(3, idOf(4), dataOf(4)), { name: 'BackendError', outcome: 'unknown' });
+    for (const when of ['before', 'after'] as const) {
+      proxy.cut = { text: 'transaction_read_only', when };
+      // While the next connection may not be tried yet, the answer is the last failure.
+      await eventually(async () => {
+        await t.rejects(storage.log.append(3, idOf(4), dataOf(4)), { name: 'BackendError', outcome: 'failed' });
+        if (proxy.cut !== undefined) throw new Error('it was not cut');
+      });
+    }
+    await eventually(async () => t.equal(await storage.log.append(3, idOf(4), dataOf(4)), 'appended'));
+    t.same(await readAll(storage, -1), filled(0, 4));
+  });
+
   t.test('a statement that takes too long', async (t) => {
     const { name, url } = newPostgresDatabase(server);
     const storage = await open(t, url, [['postgres-statement-timeout', 300]]);
