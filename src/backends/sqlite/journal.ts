@@ -169,7 +169,12 @@ export class Journal {
       if (halfOf(at) !== halfOf(first.at) || end - first.at > moveBytesMax) break;
     }
     const { end } = this.#places[count - 1]!;
-    await this.#parts.writer.call('moveRecords', first.at, end);
+    try {
+      await this.#parts.writer.call('moveRecords', first.at, end);
+    } catch (error) {
+      // Whether they are in the table or not: who waits for that has not begun.
+      throw new BackendError('failed', (error as Error).message);
+    }
     this.#parts.wal.wrote(end - first.at);
     this.#places = this.#places.slice(count);
     this.#firstSlot += count;
@@ -199,6 +204,7 @@ export class Journal {
       this.#parts.warn((error as Error).message);
     }
     clearTimeout(this.#timer);
+    this.#places = [];
     closeSync(this.#fd);
   }
 }

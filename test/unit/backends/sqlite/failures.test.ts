@@ -129,6 +129,7 @@ t.test('a thread that dies', async (t) => {
   const storage = await here.open();
   await fill(storage, 0, 3);
   t.equal(workers.length, 3, 'the writer comes first, then the reader');
+  await storage.image.reclaim();
 
   // In this order, so that the thread never gets to it; the storage cannot know that.
   const ended = workers[0]?.terminate();
