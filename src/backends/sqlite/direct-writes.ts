@@ -5,7 +5,6 @@
  * What that may cost is bounded: it ends where the pauses, in which nobody asks for anything, get too short for the writes, and
  * after some that took long other threads have them for many times as long (docs/decisions/0008-commit-where-it-is-shortest.md).
  */
-import { availableParallelism } from 'node:os';
 import { type EventLoopUtilization, performance } from 'node:perf_hooks';
 
 /** A longer record is not written in a moment. */
@@ -18,14 +17,6 @@ const shortMs = 2;
 const newestShare = 1 / 8;
 /** … keep the next ones out of it for so many times as long, twice as many each time until they are fast again. */
 const pauseShare = { first: 10, last: 1280 };
-/**
- * A client that puts one key after the other sends the next request in less than this after an answer. So long the thread then looks for
- * it all the time, since to fall asleep and be woken is a tenth of what such a client waits for. Where there is no other core it would
- * only be in the client's way.
- */
-const pollMs = availableParallelism() > 1 ? 0.3 : 0;
-/** A turn of the event loop that finds nothing takes less. */
-const idleTurnMs = 0.02;
 
 export class DirectWrites {
   #loop: EventLoopUtilization = performance.eventLoopUtilization();
@@ -34,12 +25,6 @@ export class DirectWrites {
   #averageMs = 0;
   #pausedUntilMs = 0;
   #pauseShare = pauseShare.first;
-  #wroteAtMs = 0;
-  #pollUntilMs = 0;
-  /** The last look for a request, while there are more to come. */
-  #polledAtMs: number | undefined;
-  /** Since the event loop was asked how busy it is: what of that went into looking. */
-  #polledMs = 0;
 
   /** To be asked once for each write. */
   allowed(bytes: number): boolean {
@@ -53,11 +38,8 @@ export class DirectWrites {
     try {
       work();
     } finally {
-      const endedAtMs = performance.now();
-      this.#writeMs = endedAtMs - startedAtMs;
+      this.#writeMs = performance.now() - startedAtMs;
       this.took(this.#writeMs);
-      if (startedAtMs - this.#wroteAtMs < pollMs) this.#pollUntil(endedAtMs + pollMs);
-      this.#wroteAtMs = endedAtMs;
     }
   }
 
@@ -65,30 +47,11 @@ export class DirectWrites {
   #busyShare(): number {
     const now = performance.eventLoopUtilization();
     const { active, idle } = performance.eventLoopUtilization(now, this.#loop);
-    const busyShare = (active - this.#writeMs - this.#polledMs) / (active + idle);
+    const busyShare = (active - this.#writeMs) / (active + idle);
     this.#loop = now;
     this.#writeMs = 0;
-    this.#polledMs = 0;
     return busyShare;
   }
-
-  #pollUntil(untilMs: number): void {
-    this.#pollUntilMs = untilMs;
-    if (this.#polledAtMs !== undefined) return;
-    this.#polledAtMs = performance.now();
-    setImmediate(this.#poll);
-  }
-
-  /** An event loop that has something left to do does not sleep. */
-  readonly #poll = (): void => {
-    const now = performance.now();
-    const turnMs = now - this.#polledAtMs!;
-    if (turnMs < idleTurnMs) this.#polledMs += turnMs;
-    if (now < this.#pollUntilMs) {
-      this.#polledAtMs = now;
-      setImmediate(this.#poll);
-    } else this.#polledAtMs = undefined;
-  };
 
   /** After each write of this thread. */
   took(milliseconds: number): void {

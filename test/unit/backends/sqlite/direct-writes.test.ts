@@ -1,9 +1,7 @@
 /** When the main thread writes to the disk itself, and when another thread does. */
-import { availableParallelism } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
 import { DirectWrites } from '../../../../src/backends/sqlite/direct-writes.ts';
-import { eventually } from '../../../support/process.ts';
 
 /** One that has seen nothing yet; the event loop has nothing else to do. */
 async function begin(): Promise<DirectWrites> {
@@ -72,24 +70,4 @@ t.test('a write that fails is counted, and fails', async (t) => {
   t.throws(failing, { message: 'no' });
   await sleep(50);
   t.notOk(direct.allowed(100), 'it took long');
-});
-
-const oneCore = availableParallelism() === 1 && 'there is one core only, which the client needs';
-
-t.test('while one write follows the other at once the event loop does not sleep', { skip: oneCore }, async (t) => {
-  const direct = await begin();
-  const looking = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Immediate').length;
-  const before = looking();
-  direct.time(() => {});
-  t.equal(looking(), before, 'one that comes alone is not waited for');
-  await eventually(async () => {
-    await sleep(20);
-    direct.time(() => {});
-    direct.time(() => {});
-    if (looking() !== before + 1) throw new Error('it does not look for the next');
-  });
-  await eventually(async () => {
-    await sleep(1);
-    if (looking() !== before) throw new Error('it still looks');
-  });
 });
