@@ -18,7 +18,7 @@ import { type Candidate, candidates } from './servers.ts';
 interface Step {
   readonly name: string;
   readonly args: readonly string[];
-  /** Not measured before it is: to set it up takes seconds already. */
+  /** It is not asked for before it is measured: to set it up takes seconds already. */
   readonly noLead?: true;
 }
 

@@ -1,6 +1,7 @@
 /** The journal at start: it is made, or what a crash left in it goes into the table. Runs in the writer's thread. */
 import { closeSync, constants, fstatSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { prepareAppend } from './append.ts';
 import { decodeRecords, type JournalRecord, journalBytes, journalHalfBytes } from './journal-record.ts';
 import type { Database } from './schema.ts';
 
@@ -37,19 +38,18 @@ export function recoverJournal(db: Database, journal: string, file: string): voi
  */
 function recoverRecords(db: Database, records: readonly JournalRecord[], problem: string): void {
   const [{ slot: first, keyspace }] = records as [JournalRecord];
-  const newest = db.prepare('SELECT slot, id FROM log WHERE keyspace = ? ORDER BY slot DESC LIMIT 1').get(keyspace) as
-    | { slot: number; id: string }
-    | undefined;
-  const inTable = newest?.slot ?? -1;
-  const added = records.filter(({ slot }) => slot > inTable);
-  if (added.length === 0) return;
-  const shared = records.find(({ slot }) => slot === inTable);
-  if (added[0]!.slot !== inTable + 1 || (shared && shared.id !== newest?.id)) {
+  const newest = db.prepare('SELECT max(slot) AS slot FROM log WHERE keyspace = ?').get(keyspace) as {
+    slot: number | null;
+  };
+  const inTable = newest.slot ?? -1;
+  const following = records.filter(({ slot }) => slot >= inTable);
+  if (!following.some(({ slot }) => slot > inTable)) return;
+  const append = prepareAppend(db, keyspace);
+  for (const { slot, id, data } of following) {
+    if (append(slot - 1, id, data) === 'appended') continue;
     throw new Error(
       `${problem}: keyspace ${keyspace} goes on there at slot ${first}, and ends here at slot ${inTable}. ` +
         'If a backup was restored, move the journal out of the way: it is of what was there before',
     );
   }
-  const insert = db.prepare('INSERT INTO log (keyspace, slot, id, data) VALUES (?, ?, ?, ?)');
-  for (const { slot, id, data } of added) insert.run(keyspace, slot, id, data);
 }

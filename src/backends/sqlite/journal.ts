@@ -9,6 +9,7 @@
 import { closeSync, constants, openSync, readSync, write, writeSync } from 'node:fs';
 import { BackendError, type Batch } from '../../registry/log.ts';
 import type { DirectWrites } from './direct-writes.ts';
+import { journalFailureOf } from './failure.ts';
 import { decodeRecord, encodeRecord, journalHalfBytes, noRecord, recordBytesMax } from './journal-record.ts';
 import type { Thread } from './thread.ts';
 import type { Wal } from './wal.ts';
@@ -42,7 +43,6 @@ export class Journal {
   #firstSlot: number;
   /** Of the slots from #firstSlot on. */
   #places: Place[] = [];
-  #bytes = 0;
   /** Where the next record goes, and in which half that is: a full one ends where the other begins. */
   #end = 0;
   #half = 0;
@@ -70,7 +70,7 @@ export class Journal {
 
   /** Of what is here and not in the table. */
   get bytes(): number {
-    return this.#bytes;
+    return this.#places.reduce((sum, { at, end }) => sum + end - at, 0);
   }
 
   /** The table has it, and everything before. */
@@ -89,15 +89,12 @@ export class Journal {
       await this.#write(bytes, at);
     } catch (error) {
       // What is there of it, if anything, is what the next one overwrites.
-      const { message } = error as Error;
-      const advice = 'check the disk, its free space and the system log';
-      throw new BackendError('unknown', `sqlite: ${message} (${this.#settings.journal}: ${advice})`);
+      throw journalFailureOf(error, this.#settings.journal);
     } finally {
       this.#writing = false;
     }
     this.#end = at + bytes;
     this.#places.push({ at, end: this.#end });
-    this.#bytes += bytes;
     this.#timer ??= setTimeout(() => this.#settleInBackground(), settleAfterMs).unref();
   }
 
@@ -178,7 +175,6 @@ export class Journal {
     this.#parts.wal.wrote(end - first.at);
     this.#places = this.#places.slice(count);
     this.#firstSlot += count;
-    this.#bytes -= end - first.at;
     // Nothing is here: from the begin again, so that while little is written the same few pages take it.
     if (this.#places.length === 0 && !this.#writing) this.#end = this.#half * journalHalfBytes;
   }

@@ -4,7 +4,7 @@
  */
 import { closeSync, openSync, readSync } from 'node:fs';
 import { Fenced, type ImageMark, type NamedRecord } from '../../registry/image.ts';
-import { type AppendOutcome, BackendError } from '../../registry/log.ts';
+import { BackendError } from '../../registry/log.ts';
 import { prepareAppend } from './append.ts';
 import { decodeRecords } from './journal-record.ts';
 import { prepareJournal, recoverJournal } from './journal-recovery.ts';
@@ -85,9 +85,7 @@ export function openWriter({ file, journal, keyspace }: ThreadSettings) {
       });
     },
 
-    append(after: number, id: string, data: Uint8Array): AppendOutcome {
-      return append(after, id, data);
-    },
+    append,
 
     nextSlot: (): number => newest() + 1,
 

@@ -22,6 +22,15 @@ const range = (from: number, through: number) => Array.from({ length: through - 
 const slotsOf = (batches: readonly Batch[]) =>
   batches.map(({ slot, data }) => (data.length > 1000 && data.every((byte) => byte === slot) ? slot : -1));
 
+/** Slots 0 to `through` are in the table, and the journal is empty. */
+async function settled(t: Test, through: number) {
+  const here = place(t);
+  const storage = await here.open();
+  await fill(storage, 0, through);
+  await storage.image.reclaim();
+  return { here, storage };
+}
+
 /** Another transaction is open: nothing can be moved into the table until it is ended. */
 function holdLock({ file }: Place): () => void {
   const operator = new DatabaseSync(file);
@@ -42,10 +51,7 @@ function crash(t: Test, here: Place): Place {
 }
 
 t.test('slots are read from the table and the journal as if they were in one place', async (t) => {
-  const here = place(t);
-  const storage = await here.open();
-  await fill(storage, 0, 4);
-  await storage.image.reclaim();
+  const { here, storage } = await settled(t, 4);
   const release = holdLock(here);
   await fill(storage, 5, 9);
   t.same(inTable(here), range(0, 4), 'the others are in the journal');
@@ -109,10 +115,7 @@ t.test('what is asked of the whole finds all of it in the table', async (t) => {
 });
 
 t.test('a crash', async (t) => {
-  const here = place(t);
-  const storage = await here.open();
-  await fill(storage, 0, 3);
-  await storage.image.reclaim();
+  const { here, storage } = await settled(t, 3);
   const release = holdLock(here);
   await fill(storage, 4, 8);
   release();
@@ -134,10 +137,7 @@ t.test('a crash', async (t) => {
 });
 
 t.test('a file of which both halves are in use', async (t) => {
-  const here = place(t);
-  const storage = await here.open();
-  await fill(storage, 0, 0);
-  await storage.image.reclaim();
+  const { here, storage } = await settled(t, 0);
   const release = holdLock(here);
   const write = async (from: number, through: number) => {
     for (let slot = from; slot <= through; slot++) {
@@ -157,10 +157,7 @@ t.test('a file of which both halves are in use', async (t) => {
 });
 
 t.test('while nothing can be moved it takes what fits; then writes fail, until it can', async (t) => {
-  const here = place(t);
-  const storage = await here.open();
-  await fill(storage, 0, 0);
-  await storage.image.reclaim();
+  const { here, storage } = await settled(t, 0);
   query(here.file, "CREATE TRIGGER refuse BEFORE INSERT ON log BEGIN SELECT RAISE(ABORT, 'not today'); END");
   let slot = 0;
   const fillUp = async () => {
@@ -182,10 +179,7 @@ t.test('while nothing can be moved it takes what fits; then writes fail, until i
 });
 
 t.test('a journal of another file is refused', async (t) => {
-  const here = place(t);
-  const storage = await here.open();
-  await fill(storage, 0, 3);
-  await storage.image.reclaim();
+  const { here, storage } = await settled(t, 3);
   const backup = crash(t, here);
   await fill(storage, 4, 6);
   await storage.image.reclaim();
@@ -205,8 +199,7 @@ t.test('a journal of another file is refused', async (t) => {
 });
 
 t.test('a write that fails leaves open whether it is there', async (t) => {
-  const warnings: string[] = [];
-  const parts = { direct: new DirectWrites(), warn: (message: string) => warnings.push(message) };
+  const parts = { direct: new DirectWrites() };
   const settings = { file: 'plinth.db', journal: '/dev/full', keyspace: 'default' };
   const journal = new Journal(settings, parts as unknown as JournalParts, 1);
   const unknown = { name: 'BackendError', outcome: 'unknown', message: /ENOSPC.*\/dev\/full: check the disk/ };
