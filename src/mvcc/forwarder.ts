@@ -19,6 +19,7 @@ import { type Committer, Outbid, queueRequestsMax, requestTimeoutMs } from './co
 import { Draft, NeedValues } from './draft.ts';
 import { type Reason, StoreError, StoreUnavailable } from './errors.ts';
 import type { Version } from './key-index.ts';
+import { Outstanding } from './outstanding.ts';
 import type { LogRecord } from './records.ts';
 import type { Replica } from './replica.ts';
 
@@ -98,8 +99,7 @@ export class Forwarder {
   readonly #committer: Committer;
   readonly #options: ForwarderOptions;
   readonly #me: bigint;
-  readonly #pending = new Map<number, Pending>();
-  #sequence = 0;
+  readonly #pending = new Outstanding<Pending>();
   /** The epoch that was begun last; open unless it is being begun, or was found to be over. */
   #epoch = 0;
   #open = false;
@@ -178,12 +178,12 @@ export class Forwarder {
     if (this.#pending.size >= queueRequestsMax && command.kind !== 'epoch') {
       return Promise.reject(new StoreError('TooManyRequests'));
     }
-    const sequence = ++this.#sequence;
+    const sequence = this.#pending.next;
     const epoch = this.#epoch;
     if (!link.forward({ sequence, epoch, command })) return this.#commit(command, true);
     this.counts.forwarded++;
     return new Promise((resolve, reject) => {
-      this.#pending.set(sequence, {
+      this.#pending.add({
         command,
         writer,
         epoch,
@@ -216,8 +216,7 @@ export class Forwarder {
   }
 
   #take(sequence: number): Pending | undefined {
-    const pending = this.#pending.get(sequence);
-    this.#pending.delete(sequence);
+    const pending = this.#pending.take(sequence);
     if (this.#pending.size === 0) {
       clearInterval(this.#sweep);
       this.#sweep = undefined;
@@ -261,7 +260,7 @@ export class Forwarder {
 
   /** The way to a replica broke: what it was asked for may or may not be done. */
   lost(replicaId: string): void {
-    this.#doubt([...this.#pending].filter(([, { writer, doubted }]) => writer === replicaId && !doubted));
+    this.#doubt(this.#pending.entries().filter(([, { writer, doubted }]) => writer === replicaId && !doubted));
   }
 
   #unfit(replicaId: string): void {
@@ -272,15 +271,15 @@ export class Forwarder {
 
   #look(): void {
     const now = this.#options.now();
-    for (const [sequence, { sentAtMs, reject }] of this.#pending) {
+    for (const [sequence, { sentAtMs, reject }] of this.#pending.entries()) {
       if (now - sentAtMs > requestTimeoutMs) {
         this.#take(sequence);
         reject(new StoreError('Timeout'));
       }
     }
-    const open = [...this.#pending.values()].filter(({ doubted }) => !doubted);
-    for (const writer of new Set(open.map((pending) => pending.writer))) {
-      const late = open.some((pending) => pending.writer === writer && now - pending.sentAtMs > answerTimeoutMs);
+    const open = this.#pending.entries().filter(([, { doubted }]) => !doubted);
+    for (const writer of new Set(open.map(([, pending]) => pending.writer))) {
+      const late = open.some(([, pending]) => pending.writer === writer && now - pending.sentAtMs > answerTimeoutMs);
       if (late) this.#unfit(writer);
       if (late || this.peers.link(writer) === undefined) this.lost(writer);
     }
@@ -338,7 +337,7 @@ export class Forwarder {
 
   /** The state was replaced by a newer one: nobody saw what was in the slots between. */
   rebuilt(): void {
-    for (const pending of this.#pending.values()) pending.untraceable = true;
+    for (const [, pending] of this.#pending.entries()) pending.untraceable = true;
   }
 
   /** Which of the requests under way are in this batch. */
@@ -392,7 +391,7 @@ export class Forwarder {
   close(): void {
     this.#closed = true;
     clearInterval(this.#sweep);
-    for (const sequence of this.#pending.keys()) this.#take(sequence)?.reject(new StoreError('Stopped'));
+    for (const [sequence] of this.#pending.entries()) this.#take(sequence)?.reject(new StoreError('Stopped'));
   }
 }
 
