@@ -55,9 +55,10 @@ const special: Readonly<Record<string, Kind>> = {
   '(program)': 'native code',
 };
 
-/** undefined: a built-in or native function; it works for who calls it. */
+/** undefined: a built-in or native function, or one that reads and writes files; it works for who calls it. */
 function kindOf({ functionName, url }: ProfileNode['callFrame']): Kind | undefined {
   if (url === '') return special[functionName];
+  if (url === 'node:fs') return undefined;
   return folders.find(([folder]) => folder.test(url))?.[1];
 }
 
@@ -65,7 +66,7 @@ function kindOf({ functionName, url }: ProfileNode['callFrame']): Kind | undefin
  * Self time in microseconds by what it went to. Native functions (Map.get, writev …) have no file: their time counts for the caller.
  *
  * A stack of node:net → src/transport → src/mvcc/store.js → Map.get counts wholly for the store, one of src/transport → node:net
- * → writev for socket I/O.
+ * → writev for socket I/O, and one of src/backends → node:fs → writeBuffer for the database.
  */
 export function selfTimeByKind(profile: CpuProfile): Map<Kind, number> {
   const byId = new Map(profile.nodes.map((node) => [node.id, node]));
