@@ -1,11 +1,11 @@
 /**
  * Requests that were sent and are not answered, by their numbers, which rise by one: answers come nearly in that order, so those under way
- * are a short piece of the sequence. Three of which the second is answered:
+ * are a short piece of the sequence. One that is never answered keeps the places behind it until its time limit takes it. Three of which
+ * the second is answered:
  *
  *   first 7   items [request 7, undefined, request 9]   next 10
  *
- * It is not a Map, because a Map that entries come to and go from is copied to a new one all the time, and the outgrown one refers to the
- * new one: once one of them has become old, the garbage collector takes all that follow for needed, with the requests that were in them.
+ * Not a Map, for the reason that transport/http2/stream-table.ts gives.
  */
 
 /** Places of answered requests at the begin are given back when there are so many, and as many as all others. */
