@@ -26,6 +26,7 @@ export const queueRequestsMax = 20_000;
 export const queueBytesMax = 128 * 1024 * 1024;
 /** How long a client waits for its write: etcd's 5 s plus two elections. */
 export const requestTimeoutMs = 7000;
+const sweepMs = 500;
 const retryPauseMs = { first: 5, last: 500 };
 
 /**
@@ -124,6 +125,8 @@ export class Committer {
   #expected = 0;
   #lingerUntilMs = Number.NEGATIVE_INFINITY;
   #gathered: (() => void) | undefined;
+  /** Looks for requests that wait too long. It ends when it finds none at all: a timer for every commit would cost more. */
+  #sweep: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(replica: Replica, options: CommitterOptions) {
@@ -168,15 +171,17 @@ export class Committer {
     this.#closed = true;
     this.#gathered?.();
     await this.#running;
+    this.#endSweep();
   }
 
   async #run(): Promise<void> {
     // What arrives in this turn of the event loop goes together.
     await new Promise((resolve) => setImmediate(resolve));
-    const sweep = setInterval(() => this.#expire(), 500);
     try {
       while (this.#queue.length > 0) {
-        await this.#gather();
+        this.#sweep ??= setInterval(() => this.#expire(), sweepMs);
+        const gathering = this.#gather();
+        if (gathering !== undefined) await gathering;
         const taken = this.#take();
         await this.#commit(taken);
         this.#linger(taken.length + this.#queue.length);
@@ -184,7 +189,6 @@ export class Committer {
     } catch (error) {
       this.#options.fatal(error);
     } finally {
-      clearInterval(sweep);
       this.#running = undefined;
     }
   }
@@ -192,7 +196,7 @@ export class Committer {
   /** Sets how long the next batch waits, and for how many requests. */
   #linger(expected: number): void {
     const now = this.#options.now();
-    if (this.#inTurns) {
+    if (this.#inTurns()) {
       this.#lingerUntilMs = now + this.#turnMs;
       return;
     }
@@ -204,7 +208,7 @@ export class Committer {
     this.#lingerUntilMs = now + Math.max(lingerMs, lingerMsMin);
   }
 
-  get #inTurns(): boolean {
+  #inTurns(): boolean {
     const { writerChange } = this.#replica;
     if (writerChange === undefined || this.#options.now() - writerChange.atMs >= turnsMs) return false;
     return this.#contends(writerChange.from) || this.#contends(writerChange.to);
@@ -218,23 +222,25 @@ export class Committer {
     return Math.min(Math.max(this.#appendMs * turnShare, this.#lostMs), turnMsMax);
   }
 
-  async #gather(): Promise<void> {
-    if (this.#inTurns) {
+  /** undefined: there is nothing to wait for. */
+  #gather(): Promise<void> | undefined {
+    if (this.#inTurns()) {
       const [oldest] = this.#queue as [Proposal];
       this.#expected = Number.POSITIVE_INFINITY;
       this.#lingerUntilMs = Math.max(this.#lingerUntilMs, oldest.queuedAtMs + this.#turnMs);
     }
     const lingerMs = this.#lingerUntilMs - this.#options.now();
     const enough = this.#queue.length >= this.#expected || this.#queuedBytes >= batchBytesTarget;
-    if (lingerMs <= 0 || enough || this.#closed) return;
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, lingerMs);
-      this.#gathered = () => {
+    if (lingerMs <= 0 || enough || this.#closed) return undefined;
+    return new Promise<void>((resolve) => {
+      const gathered = () => {
         clearTimeout(timer);
+        this.#gathered = undefined;
         resolve();
       };
+      const timer = setTimeout(gathered, lingerMs);
+      this.#gathered = gathered;
     });
-    this.#gathered = undefined;
   }
 
   #take(): Proposal[] {
@@ -259,7 +265,7 @@ export class Committer {
     const view = { current: false };
     try {
       // What others have written in their turns would make it lose its own.
-      if (this.#inTurns) {
+      if (this.#inTurns()) {
         await this.#replica.catchUp();
         view.current = true;
       }
@@ -388,8 +394,14 @@ export class Committer {
     }
   }
 
+  #endSweep(): void {
+    clearInterval(this.#sweep);
+    this.#sweep = undefined;
+  }
+
   /** Tells clients that have waited too long. Their writes may still happen. */
   #expire(): void {
+    if (this.pending === 0) this.#endSweep();
     const before = this.#options.now() - requestTimeoutMs;
     for (const proposal of [...this.#inFlight, ...this.#queue]) {
       if (proposal.queuedAtMs < before) settle(proposal, undefined, new StoreError('Timeout'));

@@ -7,6 +7,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { codeNames } from './code-names.ts';
+import { GatheringHistogram } from './histogram.ts';
 import { MethodCounters } from './method-counters.ts';
 
 export type MethodKind = 'unary' | 'server-stream' | 'bidi';
@@ -73,7 +74,7 @@ export class Metrics {
   readonly #methods: Method[] = [];
   #readStore: (() => Promise<StoreSample>) | undefined;
   #sample: StoreSample | undefined;
-  readonly #commitSeconds: Histogram;
+  readonly #commitSeconds: GatheringHistogram;
   readonly #compactionMs: Histogram;
   readonly #healthchecks: Counter;
   readonly #healthcheck: Gauge;
@@ -87,12 +88,12 @@ export class Metrics {
   };
   readonly #appendTroubles: Counter;
   readonly #appendsSettled: Counter;
-  readonly #batchRequests: Histogram;
-  readonly #batchBytes: Histogram;
+  readonly #batchRequests: GatheringHistogram;
+  readonly #batchBytes: GatheringHistogram;
 
   constructor(options: MetricsOptions) {
     const registers = [this.#registry];
-    this.#commitSeconds = new Histogram({
+    this.#commitSeconds = new GatheringHistogram({
       name: 'etcd_disk_backend_commit_duration_seconds',
       help: 'The latency distributions of commit called by backend.',
       buckets: exponentialBuckets(0.001, 2, 14),
@@ -128,13 +129,13 @@ export class Metrics {
       labelNames: ['outcome'],
       registers,
     });
-    this.#batchRequests = new Histogram({
+    this.#batchRequests = new GatheringHistogram({
       name: 'plinth_batch_requests',
       help: 'Write requests that were committed together.',
       buckets: exponentialBuckets(1, 2, 11),
       registers,
     });
-    this.#batchBytes = new Histogram({
+    this.#batchBytes = new GatheringHistogram({
       name: 'plinth_batch_bytes',
       help: 'Bytes of the log that were committed together.',
       buckets: exponentialBuckets(64, 4, 10),

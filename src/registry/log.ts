@@ -98,8 +98,17 @@ export class BackendError extends Error {
 /** What every `append` checks before it asks its database: a batch outside the contract is `failed`. */
 export function checkBatch(after: number, id: string, data: Uint8Array, batchBytesMax: number): void {
   if (!Number.isSafeInteger(after) || after < -1) throw new BackendError('failed', `append after slot ${after}`);
-  if (!/^[\x21-\x7e]{1,64}$/.test(id)) throw new BackendError('failed', 'a batch id is 1 to 64 ASCII characters');
+  if (!isBatchId(id)) throw new BackendError('failed', 'a batch id is 1 to 64 ASCII characters');
   if (data.byteLength < 1 || data.byteLength > batchBytesMax) {
     throw new BackendError('failed', `a batch of ${data.byteLength} bytes: it has to have 1 to ${batchBytesMax}`);
   }
+}
+
+/** Not by a regular expression: to call one costs more than all other checks of a commit. */
+function isBatchId(id: string): boolean {
+  for (let i = 0; i < id.length; i++) {
+    const code = id.charCodeAt(i);
+    if (code < 0x21 || code > 0x7e) return false;
+  }
+  return id.length >= 1 && id.length <= 64;
 }

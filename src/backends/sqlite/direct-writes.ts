@@ -33,10 +33,10 @@ export class DirectWrites {
   }
 
   /** Writes, and counts how long that takes, also where it fails. */
-  time(work: () => void): void {
+  time<T>(work: () => T): T {
     const startedAtMs = performance.now();
     try {
-      work();
+      return work();
     } finally {
       this.#writeMs = performance.now() - startedAtMs;
       this.took(this.#writeMs);
@@ -46,7 +46,8 @@ export class DirectWrites {
   /** Since it was asked for the last time. */
   #busyShare(): number {
     const now = performance.eventLoopUtilization();
-    const { active, idle } = performance.eventLoopUtilization(now, this.#loop);
+    const active = now.active - this.#loop.active;
+    const idle = now.idle - this.#loop.idle;
     const busyShare = (active - this.#writeMs) / (active + idle);
     this.#loop = now;
     this.#writeMs = 0;

@@ -79,45 +79,57 @@ export class Journal {
     this.#firstSlot = nextSlot;
   }
 
-  /** Resolves when slot `nextSlot` is durable. One at a time. Rejects with BackendError; the same again settles an `unknown` one. */
-  async append(id: string, data: Uint8Array): Promise<void> {
+  /**
+   * Writes slot `nextSlot`, one at a time. undefined: it is durable already, which is the rule, so that it costs no promise. Throws or
+   * rejects with BackendError; the same again settles an `unknown` one.
+   */
+  append(id: string, data: Uint8Array): Promise<void> | undefined {
     const bytes = encodeRecord(this.#record, this.#settings.keyspace, { slot: this.nextSlot, id, data });
-    if (this.#end + bytes > (this.#half + 1) * journalHalfBytes) await this.#switchHalves();
-    const at = this.#end;
-    this.#writing = true;
-    try {
-      await this.#write(bytes, at);
-    } catch (error) {
-      // What is there of it, if anything, is what the next one overwrites.
-      throw journalFailureOf(error, this.#settings.journal);
-    } finally {
-      this.#writing = false;
-    }
-    this.#end = at + bytes;
-    this.#places.push({ at, end: this.#end });
-    this.#timer ??= setTimeout(() => this.#settleInBackground(), settleAfterMs).unref();
+    if (this.#end + bytes <= (this.#half + 1) * journalHalfBytes) return this.#write(bytes);
+    return this.#switchHalves().then(() => this.#write(bytes));
   }
 
-  #write(bytes: number, at: number): Promise<void> | undefined {
+  #write(bytes: number): Promise<void> | undefined {
     const { direct } = this.#parts;
-    const check = (written: number) => {
-      if (written !== bytes) throw new Error(`${written} of ${bytes} bytes were written`);
-    };
-    if (direct.allowed(bytes)) {
-      direct.time(() => check(writeSync(this.#fd, this.#record, 0, bytes, at)));
-      return undefined;
+    const at = this.#end;
+    if (!direct.allowed(bytes)) return this.#writeElsewhere(bytes, at);
+    let written = 0;
+    try {
+      written = direct.time(() => writeSync(this.#fd, this.#record, 0, bytes, at));
+    } catch (error) {
+      throw this.#failureOf(error);
     }
+    this.#wrote(bytes, at, written);
+    return undefined;
+  }
+
+  /** By a thread of the pool. */
+  #writeElsewhere(bytes: number, at: number): Promise<void> {
+    this.#writing = true;
     return new Promise((resolve, reject) => {
       write(this.#fd, this.#record, 0, bytes, at, (error, written) => {
+        this.#writing = false;
         try {
-          if (error) throw error;
-          check(written);
+          if (error) throw this.#failureOf(error);
+          this.#wrote(bytes, at, written);
           resolve();
         } catch (failure) {
           reject(failure);
         }
       });
     });
+  }
+
+  #wrote(bytes: number, at: number, written: number): void {
+    if (written !== bytes) throw this.#failureOf(new Error(`${written} of ${bytes} bytes were written`));
+    this.#end = at + bytes;
+    this.#places.push({ at, end: this.#end });
+    this.#timer ??= setTimeout(() => this.#settleInBackground(), settleAfterMs).unref();
+  }
+
+  /** What is there of the record, if anything, is what the next one overwrites. */
+  #failureOf(error: unknown): BackendError {
+    return journalFailureOf(error, this.#settings.journal);
   }
 
   /** The other half is empty, or becomes so; this one is moved meanwhile. */

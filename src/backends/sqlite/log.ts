@@ -54,30 +54,35 @@ export class SqliteLog implements Log {
     checkBatch(after, id, data, this.batchBytesMax);
     if (this.#closed) throw new BackendError('failed', 'sqlite: the storage is closed');
     while (this.#appending) await this.#appending;
-    const outcome = this.#append(after, id, data);
-    this.#appending = outcome
+    const appended = this.#append(after, id, data);
+    const outcome = appended instanceof Promise ? await this.#alone(appended) : appended;
+    if (outcome === 'appended') for (const wake of this.#wakes) queueMicrotask(() => wake(after + 1));
+    return outcome;
+  }
+
+  /** The next append begins after this one. */
+  #alone<T>(append: Promise<T>): Promise<T> {
+    this.#appending = append
       .catch(() => {})
       .finally(() => {
         this.#appending = undefined;
       });
-    return await outcome;
+    return append;
   }
 
-  async #append(after: number, id: string, data: Uint8Array): Promise<AppendOutcome> {
-    if (this.#asksTable) {
-      this.#journal.skipTo(await this.#writer.call('nextSlot'));
-      this.#asksTable = false;
-    }
+  #append(after: number, id: string, data: Uint8Array): AppendOutcome | Promise<AppendOutcome> {
+    if (this.#asksTable) return this.#askTable().then(() => this.#append(after, id, data));
     const { nextSlot } = this.#journal;
-    if (nextSlot > 0 && after === nextSlot - 1 && data.byteLength <= journalDataBytesMax) {
-      await this.#journal.append(id, data);
-    } else {
-      // A long one; or the first of a keyspace, or one that may have lost its slot, or is there already.
-      const outcome = await this.#appendToTable(after, id, data);
-      if (outcome !== 'appended') return outcome;
+    // A long one; or the first of a keyspace, or one that may have lost its slot, or is there already.
+    if (nextSlot <= 0 || after !== nextSlot - 1 || data.byteLength > journalDataBytesMax) {
+      return this.#appendToTable(after, id, data);
     }
-    for (const wake of this.#wakes) queueMicrotask(() => wake(after + 1));
-    return 'appended';
+    return this.#journal.append(id, data)?.then(() => 'appended') ?? 'appended';
+  }
+
+  async #askTable(): Promise<void> {
+    this.#journal.skipTo(await this.#writer.call('nextSlot'));
+    this.#asksTable = false;
   }
 
   async #appendToTable(after: number, id: string, data: Uint8Array): Promise<AppendOutcome> {

@@ -127,6 +127,19 @@ t.test('commits, compactions, health checks', async (t) => {
   }
 });
 
+t.test('every commit is counted once, however many there were since the last scrape', async (t) => {
+  const metrics = new Metrics(options);
+  for (let commit = 0; commit < 1000; commit++) metrics.committed(2, 100, 3);
+  const count = 'etcd_disk_backend_commit_duration_seconds_count';
+  t.ok(lines(await metrics.text()).has(`${count} 1000`));
+  metrics.committed(2, 100, 3);
+  const text = lines(await metrics.text());
+  t.ok(text.has(`${count} 1001`));
+  t.ok(text.has('plinth_batch_requests_bucket{le="1"} 0'));
+  t.ok(text.has('plinth_batch_requests_bucket{le="2"} 1001'));
+  t.ok(text.has('plinth_batch_bytes_sum 100100'));
+});
+
 t.test('nothing of raft, its log or its peers is made up', async (t) => {
   const metrics = new Metrics(options);
   metrics.readStore(async () => sample);

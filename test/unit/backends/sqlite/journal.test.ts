@@ -203,10 +203,10 @@ t.test('a write that fails leaves open whether it is there', async (t) => {
   const settings = { file: 'plinth.db', journal: '/dev/full', keyspace: 'default' };
   const journal = new Journal(settings, parts as unknown as JournalParts, 1);
   const unknown = { name: 'BackendError', outcome: 'unknown', message: /ENOSPC.*\/dev\/full: check the disk/ };
-  for (let tries = 0; tries < 3; tries++) await t.rejects(journal.append(idOf(1), dataOf(1)), unknown);
+  for (let tries = 0; tries < 3; tries++) await t.rejects(async () => journal.append(idOf(1), dataOf(1)), unknown);
   const untilMs = performance.now() + 50;
   while (performance.now() < untilMs);
-  await t.rejects(journal.append(idOf(1), dataOf(1)), unknown, 'by another thread');
+  await t.rejects(async () => journal.append(idOf(1), dataOf(1)), unknown, 'by another thread');
   t.equal(journal.nextSlot, 1, 'the same slot is next');
   t.equal(journal.read(1), undefined);
 });
