@@ -93,14 +93,16 @@ export class Journal {
     const { direct } = this.#parts;
     const at = this.#end;
     if (!direct.allowed(bytes)) return this.#writeElsewhere(bytes, at);
-    let written = 0;
     try {
-      written = direct.time(() => writeSync(this.#fd, this.#record, 0, bytes, at));
+      this.#wrote(
+        bytes,
+        at,
+        direct.time(() => writeSync(this.#fd, this.#record, 0, bytes, at)),
+      );
+      return undefined;
     } catch (error) {
       throw this.#failureOf(error);
     }
-    this.#wrote(bytes, at, written);
-    return undefined;
   }
 
   /** By a thread of the pool. */
@@ -110,18 +112,18 @@ export class Journal {
       write(this.#fd, this.#record, 0, bytes, at, (error, written) => {
         this.#writing = false;
         try {
-          if (error) throw this.#failureOf(error);
+          if (error) throw error;
           this.#wrote(bytes, at, written);
           resolve();
         } catch (failure) {
-          reject(failure);
+          reject(this.#failureOf(failure));
         }
       });
     });
   }
 
   #wrote(bytes: number, at: number, written: number): void {
-    if (written !== bytes) throw this.#failureOf(new Error(`${written} of ${bytes} bytes were written`));
+    if (written !== bytes) throw new Error(`${written} of ${bytes} bytes were written`);
     this.#end = at + bytes;
     this.#places.push({ at, end: this.#end });
     this.#timer ??= setTimeout(() => this.#settleInBackground(), settleAfterMs).unref();
