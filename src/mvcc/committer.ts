@@ -14,8 +14,8 @@
 import { type AppendOutcome, BackendError } from '../registry/log.ts';
 import { Draft, NeedValues, type Origin } from './draft.ts';
 import { StoreError, StoreUnavailable } from './errors.ts';
-import type { Version } from './key-index.ts';
 import type { Replica } from './replica.ts';
+import type { Version } from './version.ts';
 
 /** One batch holds at most this many requests … */
 export const batchRequestsMax = 1000;

@@ -13,12 +13,13 @@
 
 import { type Checkpoint, checkpointBytesMax, checkpointRowsMax, Fenced, type ImageChange } from '../registry/image.ts';
 import { BackendError } from '../registry/log.ts';
-import type { KeyEntry, Version } from './key-index.ts';
+import type { KeyEntry } from './key-entry.ts';
 import { decodeKeyValue } from './key-value.ts';
 import type { Change } from './records.ts';
 import { type Replica, saveState } from './replica.ts';
 import type { Key } from './requests.ts';
 import type { State } from './state.ts';
+import type { Version } from './version.ts';
 
 /** Keys looked at before the event loop gets a turn. */
 const keysPerStep = 2000;

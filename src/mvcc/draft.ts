@@ -5,12 +5,12 @@
  * A request either succeeds as a whole or leaves no trace: `attempt` takes everything back if it throws.
  */
 import { StoreError } from './errors.ts';
-import type { Version } from './key-index.ts';
 import { decodeKeyValue } from './key-value.ts';
 import { BatchWriter, type Change, type DecodedBatch, type LogRecord, type RevisionRecord } from './records.ts';
 import type { EncodedKeyValue, Key, KeyRange } from './requests.ts';
 import { type Selection, Selector, upperEnd } from './selection.ts';
 import type { State } from './state.ts';
+import type { Version } from './version.ts';
 
 /** Thrown within a draft: these values are not in memory. Load them into `Draft.pinned` and evaluate the request again. */
 export class NeedValues extends Error {

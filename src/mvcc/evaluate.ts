@@ -5,7 +5,6 @@
  */
 import type { Draft } from './draft.ts';
 import { StoreError } from './errors.ts';
-import type { Version } from './key-index.ts';
 import { assemble, needsValues, pushedDownLimit, readRevision } from './range.ts';
 import {
   type Compare,
@@ -23,6 +22,7 @@ import {
   type TxnResult,
 } from './requests.ts';
 import { itemsOf } from './selection.ts';
+import type { Version } from './version.ts';
 
 export function evaluatePut(draft: Draft, request: PutRequest): PutResult {
   checkPut(draft, request);

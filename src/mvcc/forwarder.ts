@@ -18,10 +18,10 @@ import { type Command, type CommandResult, commandBytes, evaluateCommand, type R
 import { type Committer, Outbid, queueRequestsMax, requestTimeoutMs } from './committer.ts';
 import { Draft, NeedValues } from './draft.ts';
 import { type Reason, StoreError, StoreUnavailable } from './errors.ts';
-import type { Version } from './key-index.ts';
 import { Outstanding } from './outstanding.ts';
 import type { LogRecord } from './records.ts';
 import type { Replica } from './replica.ts';
+import type { Version } from './version.ts';
 
 /**
  * Who wrote nothing for so long is not asked: to write is as good here. Long enough for a pause between two bursts of writes, which would

@@ -11,8 +11,8 @@
  * list, b out of that of its batch, where no field head stands before it, so that it is copied behind one.
  */
 import { varintSize, writeVarint } from '../proto/wire.ts';
-import type { Version } from './key-index.ts';
 import { Segment, type ValueCache } from './values.ts';
+import type { Version } from './version.ts';
 
 export interface Framed {
   readonly pieces: readonly Uint8Array[];

@@ -3,10 +3,10 @@
  * same history gives the same hash on every backend; the numbers are not etcd's, whose hash covers its own storage format.
  */
 import { StoreError } from './errors.ts';
-import type { Version } from './key-index.ts';
 import type { Change } from './records.ts';
 import type { Replica } from './replica.ts';
 import type { Key } from './requests.ts';
+import { isSameVersion, type Version } from './version.ts';
 
 /** Values of so many versions are in memory at a time. */
 const versionsPerStep = 500;
@@ -43,10 +43,10 @@ async function hashFrom(replica: Replica, revision: number): Promise<number> {
         return false;
       }
       const seen = entry.at(compactedRevision);
-      for (const version of [...(entry.older ?? []), entry.latest]) {
+      for (const version of entry.versions()) {
         if (version.modRevision > revision) break;
         // What compaction has dropped, or will as soon as it gets there, must not count; nor a tombstone at its revision.
-        const kept = version.modRevision > compactedRevision || (version === seen && !version.deleted);
+        const kept = version.modRevision > compactedRevision || (isSameVersion(version, seen) && !version.deleted);
         if (kept) items.push({ key: entry.key, version });
       }
       return true;

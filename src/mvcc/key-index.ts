@@ -11,73 +11,10 @@
  *   compact(7) keeps 8                  (6† is below it and goes)
  */
 
+import { KeyEntry } from './key-entry.ts';
 import { KeyTree } from './key-tree.ts';
 import type { Key } from './requests.ts';
-import type { Segment } from './values.ts';
-
-export class Version {
-  readonly modRevision: number;
-  readonly createRevision: number;
-  /** 0: the key was deleted at modRevision. */
-  readonly version: number;
-  /** Signed 64 bits; 0n: none. */
-  readonly lease: bigint;
-  /** Holds the encoded KeyValue at `offset`, `length` bytes long, while `segment.bytes` is there. */
-  segment: Segment;
-  offset: number;
-  length: number;
-  /** There is a newer version of the key. */
-  superseded = false;
-
-  constructor(
-    modRevision: number,
-    createRevision: number,
-    version: number,
-    lease: bigint,
-    segment: Segment,
-    offset: number,
-    length: number,
-  ) {
-    this.modRevision = modRevision;
-    this.createRevision = createRevision;
-    this.version = version;
-    this.lease = lease;
-    this.segment = segment;
-    this.offset = offset;
-    this.length = length;
-  }
-
-  get deleted(): boolean {
-    return this.version === 0;
-  }
-}
-
-export class KeyEntry {
-  readonly key: Key;
-  latest: Version;
-  /** Older versions, ascending. Most keys have none, so it is made when needed. */
-  older: Version[] | undefined;
-
-  constructor(key: Key, latest: Version) {
-    this.key = key;
-    this.latest = latest;
-  }
-
-  /** The version that a read at `revision` sees, perhaps a deletion; undefined if the key did not exist yet. */
-  at(revision: number): Version | undefined {
-    if (this.latest.modRevision <= revision) return this.latest;
-    const { older } = this;
-    if (older === undefined) return undefined;
-    let low = 0;
-    let high = older.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((older[middle] as Version).modRevision <= revision) low = middle + 1;
-      else high = middle;
-    }
-    return older[low - 1];
-  }
-}
+import type { Version } from './version.ts';
 
 export class KeyIndex {
   readonly #entries = new Map<Key, KeyEntry>();
@@ -113,12 +50,7 @@ export class KeyIndex {
       return undefined;
     }
     const before = entry.latest;
-    if (version.modRevision < before.modRevision) {
-      throw new Error(`version ${version.modRevision} of a key added after ${before.modRevision}`);
-    }
-    if (entry.older === undefined) entry.older = [before];
-    else entry.older.push(before);
-    entry.latest = version;
+    entry.add(version);
     if (before.version > 0 !== version.version > 0) this.#tree.adjustLive(key, version.version > 0 ? 1 : -1);
     return before;
   }
@@ -138,27 +70,13 @@ export class KeyIndex {
    * `deletionsThrough` stay, because the image still has the row.
    */
   compact(entry: KeyEntry, revision: number, deletionsThrough = revision): void {
-    const { older, latest } = entry;
+    const { latest } = entry;
     const goes = ({ deleted, modRevision }: Version) =>
       deleted && modRevision < revision && modRevision <= deletionsThrough;
-    if (latest.modRevision <= revision) {
-      this.#versions -= older?.length ?? 0;
-      entry.older = undefined;
-      if (goes(latest)) {
-        this.#versions--;
-        this.#entries.delete(entry.key);
-        this.#tree.remove(entry.key);
-      }
-      return;
-    }
-    if (older === undefined) return;
-    let keep = 0;
-    while (keep < older.length && (older[keep] as Version).modRevision <= revision) keep++;
-    // older[keep - 1] is what a read at `revision` sees: it goes only if it is a deletion below.
-    const seen = older[keep - 1];
-    if (seen !== undefined && !goes(seen)) keep--;
-    this.#versions -= keep;
-    if (keep === older.length) entry.older = undefined;
-    else if (keep > 0) entry.older = older.slice(keep);
+    this.#versions -= entry.compact(revision, goes);
+    if (latest.modRevision > revision || !goes(latest)) return;
+    this.#versions--;
+    this.#entries.delete(entry.key);
+    this.#tree.remove(entry.key);
   }
 }

@@ -1,9 +1,9 @@
 /** Fetches values that are not in memory, from the log or (what the log no longer has) from the image. */
 import type { Storage } from '../registry/backend.ts';
-import type { Version } from './key-index.ts';
 import { encodeKeyValue, keyOf } from './key-value.ts';
 import { type Change, decodeBatch } from './records.ts';
 import type { State } from './state.ts';
+import type { Version } from './version.ts';
 
 const slotsPerLoad = 64;
 const rowsPerLoad = 1000;

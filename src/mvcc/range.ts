@@ -7,11 +7,11 @@
  * but only the first `limit` + 1 keys.
  */
 import { StoreError } from './errors.ts';
-import type { Version } from './key-index.ts';
 import { encodeKeyValue } from './key-value.ts';
 import type { Change } from './records.ts';
 import { type EncodedKeyValue, type RangeRequest, type RangeResult, SortOrder, SortTarget } from './requests.ts';
 import { itemsOf, type Selection } from './selection.ts';
+import type { Version } from './version.ts';
 
 /** The revision that a request reads at, given the store's current and compacted ones. Throws StoreError. */
 export function readRevision(requested: number, current: number, compacted: number): number {

@@ -12,10 +12,10 @@
  */
 
 import { varintSize, writeVarint } from '../proto/wire.ts';
-import { Version } from './key-index.ts';
 import { decodeKeyValue, type KeyValueHead, keyValueSize, writeKeyValue } from './key-value.ts';
 import type { Key } from './requests.ts';
 import { Segment } from './values.ts';
+import { Version } from './version.ts';
 
 export interface Change {
   readonly key: Key;

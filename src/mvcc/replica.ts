@@ -5,7 +5,6 @@
 import type { Storage } from '../registry/backend.ts';
 import type { ImageRowHead } from '../registry/image.ts';
 import type { ReadLimit } from '../registry/log.ts';
-import { Version } from './key-index.ts';
 import { keyOf } from './key-value.ts';
 import { loadKeyValues } from './loader.ts';
 import {
@@ -18,6 +17,7 @@ import {
 } from './records.ts';
 import { firstRevision, State } from './state.ts';
 import { notLoaded, ValueCache } from './values.ts';
+import { isSameVersion, Version } from './version.ts';
 
 export interface ReplicaOptions {
   readonly valueCacheBytes: number;
@@ -189,7 +189,7 @@ function writerOf(batchId: string): string {
 function isReadable(state: State, { key, version }: Change): boolean {
   const { compactedRevision } = state;
   if (version.modRevision >= compactedRevision) return true;
-  return !version.deleted && state.index.get(key)?.at(compactedRevision) === version;
+  return !version.deleted && isSameVersion(version, state.index.get(key)?.at(compactedRevision));
 }
 
 /** Rows newer than the mark belong to an unfinished checkpoint; the log still has all that they stand for. */

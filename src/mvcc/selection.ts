@@ -1,7 +1,9 @@
 /** Which versions a range at a revision consists of: the part of a Range that needs the index only. */
-import type { KeyIndex, Version } from './key-index.ts';
+
+import type { KeyIndex } from './key-index.ts';
 import type { Change } from './records.ts';
 import type { Key, KeyRange } from './requests.ts';
+import type { Version } from './version.ts';
 
 /** Keys and their versions, parallel, in key order. */
 export interface Selection {

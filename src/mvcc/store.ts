@@ -20,7 +20,6 @@ import { evaluateTxn, isReadOnly, isSerializable, putBytes } from './evaluate.ts
 import { Forwarder } from './forwarder.ts';
 import { type Framed, framed, framedKeysMin, unframed } from './framed.ts';
 import { hashKeyValues } from './hash.ts';
-import type { Version } from './key-index.ts';
 import { decodeKeyValue } from './key-value.ts';
 import { Lessor } from './lessor.ts';
 import { assemble, isPlain, needsValues, pushedDownLimit, readRevision } from './range.ts';
@@ -40,6 +39,7 @@ import type {
 } from './requests.ts';
 import { type Selection, Selector } from './selection.ts';
 import { TailFollower } from './tail.ts';
+import type { Version } from './version.ts';
 import { WatchHub } from './watch-hub.ts';
 
 export interface StoreOptions {

@@ -8,7 +8,7 @@
  * events that are about to be sent and readers that are a little behind. What is live of one that goes is copied to a young segment. So
  * memory follows the data, not the writes, and values that are not written stay while others are.
  */
-import type { Version } from './key-index.ts';
+import type { Version } from './version.ts';
 
 export class Segment {
   /** undefined: dropped, or not loaded. */

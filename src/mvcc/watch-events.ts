@@ -1,9 +1,9 @@
 /** From changes in the log to events of a watch: filters, previous values, bytes. */
 import type { WatchEvent } from './event-block.ts';
-import type { Version } from './key-index.ts';
 import type { Change } from './records.ts';
 import type { EncodedKeyValue } from './requests.ts';
 import type { State } from './state.ts';
+import type { Version } from './version.ts';
 import type { WatchFilter } from './watcher.ts';
 
 export type PendingEvent = Change;

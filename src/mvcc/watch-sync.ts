@@ -4,9 +4,9 @@
  */
 import { BackendError } from '../registry/log.ts';
 import { EventBlock } from './event-block.ts';
-import type { Version } from './key-index.ts';
 import { type Change, decodeBatch, type RevisionRecord } from './records.ts';
 import type { Replica } from './replica.ts';
+import type { Version } from './version.ts';
 import { pendingEvents, prevVersions, toEvents } from './watch-events.ts';
 import type { Watcher, WatchSink } from './watcher.ts';
 

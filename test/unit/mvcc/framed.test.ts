@@ -1,7 +1,7 @@
 import t from 'tap';
 import { framed, framedKeysMin, unframed } from '../../../src/mvcc/framed.ts';
-import { Version } from '../../../src/mvcc/key-index.ts';
 import { Segment, ValueCache } from '../../../src/mvcc/values.ts';
+import { Version } from '../../../src/mvcc/version.ts';
 import { Random } from '../../support/random.ts';
 
 /** Versions of which each has a segment of its own, with a few bytes before the value. */

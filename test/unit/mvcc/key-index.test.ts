@@ -1,7 +1,9 @@
 import t from 'tap';
-import { type KeyEntry, KeyIndex, Version } from '../../../src/mvcc/key-index.ts';
+import type { KeyEntry } from '../../../src/mvcc/key-entry.ts';
+import { KeyIndex } from '../../../src/mvcc/key-index.ts';
 import { Selector } from '../../../src/mvcc/selection.ts';
 import { notLoaded } from '../../../src/mvcc/values.ts';
+import { Version } from '../../../src/mvcc/version.ts';
 import { Random } from '../../support/random.ts';
 import { range } from './requests.ts';
 
@@ -10,7 +12,8 @@ const at = (modRevision: number, version: number) => new Version(modRevision, 2,
 
 function revisions(entry: KeyEntry | undefined): string {
   if (entry === undefined) return '';
-  return [...(entry.older ?? []), entry.latest]
+  return entry
+    .versions()
     .map(({ modRevision, deleted }) => `${modRevision}${deleted ? '†' : ''}`)
     .join(' ');
 }

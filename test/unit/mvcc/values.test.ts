@@ -1,6 +1,6 @@
 import t from 'tap';
-import { Version } from '../../../src/mvcc/key-index.ts';
 import { notLoaded, Segment, ValueCache } from '../../../src/mvcc/values.ts';
+import { Version } from '../../../src/mvcc/version.ts';
 import { Random } from '../../support/random.ts';
 
 const overheadBytes = 200;
