@@ -28,12 +28,8 @@ export class KeyEntry {
 
   /** Every version, ascending. Those that are packed are made anew. */
   versions(): Version[] {
-    const versions: Version[] = [];
-    const packed = this.#packed;
-    if (packed !== undefined) for (let place = 0; place < packed.size; place++) versions.push(packed.at(place));
-    if (this.#recent !== undefined) versions.push(...this.#recent.slice(this.#packedToo(this.#recent)));
-    versions.push(this.latest);
-    return versions;
+    const recent = this.#recent ?? [];
+    return [...(this.#packed?.all() ?? []), ...recent.slice(this.#packedToo(recent)), this.latest];
   }
 
   /**
@@ -83,7 +79,7 @@ export class KeyEntry {
     this.#packed ??= new PackedVersions();
     this.#packed.add(recent.slice(first, end));
     const read = recent.slice(0, first).filter(({ segment }) => segment.bytes !== undefined);
-    recent.splice(0, end, ...read);
+    this.#recent = read.concat(recent.slice(end));
   }
 
   /** How many of the recent versions are packed as well. */

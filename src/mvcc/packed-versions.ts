@@ -87,6 +87,10 @@ export class PackedVersions {
     return version;
   }
 
+  all(): Version[] {
+    return this.#revisions.map((_, place) => this.at(place));
+  }
+
   /** Drops the first `count`, which are not all. */
   dropFirst(count: number): void {
     if (count === 0) return;
@@ -99,7 +103,7 @@ export class PackedVersions {
 
 function joined(numbers: number[], more: readonly number[]): number[] {
   if (numbers.length < pushedFrom) return numbers.concat(more);
-  numbers.push(...more);
+  for (const number of more) numbers.push(number);
   return numbers;
 }
 
