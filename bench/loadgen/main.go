@@ -38,6 +38,7 @@ type options struct {
 	connections int
 	clients     int
 	duration    time.Duration
+	lead        time.Duration
 	keys        int
 	valueBytes  int
 	limit       int64
@@ -61,6 +62,7 @@ func parse() options {
 	flag.IntVar(&o.connections, "conns", 8, "connections")
 	flag.IntVar(&o.clients, "clients", 64, "clients that have one request each under way")
 	flag.DurationVar(&o.duration, "d", 5*time.Second, "length of the run")
+	flag.DurationVar(&o.lead, "lead", 0, "for clientv3, not for watch: what begins in this time before the run is not counted")
 	flag.IntVar(&o.keys, "keys", 10000, "size of the key space")
 	flag.IntVar(&o.valueBytes, "val", 256, "bytes of a value")
 	flag.Int64Var(&o.limit, "limit", 500, "keys of a list")
@@ -112,7 +114,7 @@ func run(ctx context.Context, o options) error {
 	// A server that is gone keeps nobody waiting: what is under way then counts as an error. Not by a deadline, which each request would tell the server.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer time.AfterFunc(o.duration+o.drain+time.Minute, cancel).Stop()
+	defer time.AfterFunc(o.lead+o.duration+o.drain+time.Minute, cancel).Stop()
 	if o.operation == "watch" {
 		r, err := l.watch(ctx)
 		if err != nil {

@@ -125,7 +125,7 @@ func (l *load) request(ctx context.Context) report {
 		failed failures
 		wait   sync.WaitGroup
 	)
-	began := time.Now()
+	began := time.Now().Add(l.lead)
 	for i := range l.options.clients {
 		wait.Go(func() {
 			random := rand.New(rand.NewSource(int64(i) + l.started))
@@ -137,7 +137,9 @@ func (l *load) request(ctx context.Context) report {
 					time.Sleep(pauseAfterError)
 					continue
 				}
-				own = append(own, milliseconds(time.Since(start)))
+				if !start.Before(began) {
+					own = append(own, milliseconds(time.Since(start)))
+				}
 			}
 			all.add(own...)
 		})
