@@ -145,8 +145,9 @@ writeSection(
   `## Three replicas that write at once, beside one
 
 Written by \`make bench-replicas\`: both run, each on a database server of its own, and are asked in turn; medians of ${rounds} rounds of
-${seconds} s that begin ${leadSeconds} s after the load, and of the ratio of the puts per second in each round. This says more about the ratio than the table above, whose lines
-are of one run each, some minutes apart. The CPU is that of the busiest replica, divided by all puts: where each replica has a machine
+${seconds} s that begin ${leadSeconds} s after the load, and of the ratio of the puts per second in each round. This says more about
+the ratio than the table above, whose lines are of one run each, some minutes apart. The CPU is that of the busiest
+replica, divided by all puts: where each replica has a machine
 of its own, it limits what they do together.
 
 | | clients of one / three | one, puts/s | three, puts/s | three / one | p99 | slowest replica's share | busiest replica's CPU a put |
