@@ -7,7 +7,7 @@
  *   revisions   2 5 6 7 9
  *   runs        from 0: created at 2, version 1     from 3: a deletion     from 4: created at 9, version 1
  */
-
+import { upperBound } from './search.ts';
 import { notLoaded } from './values.ts';
 import { Version } from './version.ts';
 
@@ -105,16 +105,4 @@ function joined(numbers: number[], more: readonly number[]): number[] {
   if (numbers.length < pushedFrom) return numbers.concat(more);
   for (const number of more) numbers.push(number);
   return numbers;
-}
-
-/** How many rows of `width` numbers, ascending by the first of each, begin with one that is not above `limit`. */
-function upperBound(rows: readonly number[], width: number, limit: number): number {
-  let low = 0;
-  let high = rows.length / width;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if ((rows[middle * width] as number) <= limit) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

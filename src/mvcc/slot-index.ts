@@ -2,6 +2,8 @@
  * Which slot holds which revision, for the slots that the log still has. Slots without a revision (a lease granted, a
  * keep-alive) take part too.
  */
+import { upperBound } from './search.ts';
+
 export class SlotIndex {
   /** The slot of firstRevisions[0]. */
   #firstSlot: number;
@@ -34,14 +36,7 @@ export class SlotIndex {
   slotOf(revision: number): number | undefined {
     const first = this.#firstRevisions;
     if (first.length === 0 || revision < (first[0] as number) || revision > this.#lastRevision) return undefined;
-    let low = 0;
-    let high = first.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((first[middle] as number) <= revision) low = middle + 1;
-      else high = middle;
-    }
-    return this.#firstSlot + low - 1;
+    return this.#firstSlot + upperBound(first, 1, revision) - 1;
   }
 
   /** The last revision of everything up to and including `slot`, which must be in the index or just before it. */
