@@ -11,7 +11,8 @@
  * list, b out of that of its batch, where no field head stands before it, so that it is copied behind one.
  */
 import { varintSize, writeVarint } from '../proto/wire.ts';
-import { Segment, type ValueCache } from './values.ts';
+import { Segment } from './segment.ts';
+import type { ValueCache } from './values.ts';
 import type { Version } from './version.ts';
 
 export interface Framed {
@@ -100,7 +101,7 @@ function bytesOf(
   size: number,
 ): Buffer {
   const bytes = Buffer.allocUnsafeSlow(size);
-  const segment = new Segment(bytes, true);
+  const segment = new Segment(bytes, { framed: true });
   let at = 0;
   for (let i = first; i < end; i++) {
     const version = versions[i] as Version;

@@ -8,7 +8,7 @@
  *   runs        from 0: created at 2, version 1     from 3: a deletion     from 4: created at 9, version 1
  */
 import { upperBound } from './search.ts';
-import { notLoaded } from './values.ts';
+import { notLoaded } from './segment.ts';
 import { Version } from './version.ts';
 
 /** A run: the place of its first version, createRevision, that version's number, the lease's upper and lower half, the largest length. */

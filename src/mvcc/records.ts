@@ -14,7 +14,7 @@
 import { varintSize, writeVarint } from '../proto/wire.ts';
 import { decodeKeyValue, type KeyValueHead, keyValueSize, writeKeyValue } from './key-value.ts';
 import type { Key } from './requests.ts';
-import { Segment } from './values.ts';
+import { Segment } from './segment.ts';
 import { Version } from './version.ts';
 
 export interface Change {
@@ -65,7 +65,7 @@ export class BatchWriter {
   #length = 0;
 
   constructor(baseRevision: number, capacity: number) {
-    // Not from Node's pool: a batch stays in the cache for long, and would keep its neighbours there alive.
+    // Not from Node's pool: a large batch stays in the cache for long, and would keep its neighbours there alive.
     this.#buffer = Buffer.allocUnsafeSlow(capacity + 16);
     this.segment = new Segment(this.#buffer);
     this.#buffer[0] = format;

@@ -15,8 +15,9 @@ import {
   type LogRecord,
   type RevisionRecord,
 } from './records.ts';
+import { notLoaded } from './segment.ts';
 import { firstRevision, State } from './state.ts';
-import { notLoaded, ValueCache } from './values.ts';
+import { ValueCache } from './values.ts';
 import { isSameVersion, Version } from './version.ts';
 
 export interface ReplicaOptions {

@@ -7,7 +7,7 @@ import { KeyIndex } from './key-index.ts';
 import { Leases } from './leases.ts';
 import type { DecodedBatch, LogRecord, RevisionRecord } from './records.ts';
 import { SlotIndex } from './slot-index.ts';
-import type { ValueCache } from './values.ts';
+import type { Placed, ValueCache } from './values.ts';
 
 /** etcd's first revision: that of a store without a write. */
 export const firstRevision = 1;
@@ -42,16 +42,17 @@ export class State {
     if (batch.baseRevision !== this.revision) {
       throw new Error(`slot ${slot} begins after revision ${batch.baseRevision}, the state is at ${this.revision}`);
     }
+    const placed = this.cache.place(batch.segment);
     const revisions: RevisionRecord[] = [];
     for (const record of batch.records) {
       if (record.kind === 'revision') {
-        this.#applyRevision(record);
+        this.#applyRevision(record, placed);
         revisions.push(record);
       } else this.#applyRecord(record, nowMs);
     }
     this.slot = slot;
     this.slots.add(this.revision);
-    this.cache.add(batch.segment);
+    if (placed.segment === batch.segment) this.cache.add(batch.segment);
     return revisions;
   }
 
@@ -60,11 +61,13 @@ export class State {
     for (const record of records) if (record.kind !== 'revision') this.#applyRecord(record, nowMs);
   }
 
-  #applyRevision(record: RevisionRecord): void {
+  #applyRevision(record: RevisionRecord, { segment, shift }: Placed): void {
     if (record.revision !== this.revision + 1) {
       throw new Error(`revision ${record.revision} applied after revision ${this.revision}`);
     }
     for (const { key, version } of record.changes) {
+      version.segment = segment;
+      version.offset += shift;
       const before = this.index.add(key, version);
       this.cache.supersede(before, version);
       const lease = before?.lease ?? 0n;

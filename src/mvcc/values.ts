@@ -1,34 +1,18 @@
 /**
- * The value cache: encoded KeyValues in memory, bounded by bytes. It works in segments (the blob of a batch, what was loaded
- * together, or what was listed together), not in single values: a version points into a segment, a segment is dropped as a whole, oldest
- * first, and what is still being read is copied to a young segment before its own grows too old. So a cached value costs no object
- * of its own and nothing is copied when a batch is applied.
+ * The value cache: encoded KeyValues in memory, bounded by bytes. It works in segments, not in single values: a version points into a
+ * segment, a segment is dropped as a whole, oldest first, and what is still being read is copied to a young segment before its own grows
+ * too old. So a cached value costs no object of its own.
+ *
+ * Most segments are slabs: what batches bring is copied behind one another into the newest, and so is what is loaded or kept one by one.
+ * Their memory is used again, so that garbage collection has nothing to do with values that come and go. A batch that is large for a
+ * slab, what was loaded together and what was listed together are segments of their own.
  *
  * Segments of which little is live any more (the newest version of its key) go sooner: of those only the last few megabytes stay, for
  * events that are about to be sent and readers that are a little behind. What is live of one that goes is copied to a young segment. So
  * memory follows the data, not the writes, and values that are not written stay while others are.
  */
+import { Segment } from './segment.ts';
 import type { Version } from './version.ts';
-
-export class Segment {
-  /** undefined: dropped, or not loaded. */
-  bytes: Buffer | undefined;
-  /** Each KeyValue stands behind its field head, as in a RangeResponse: neighbours can be sent as they are (see framed.ts). */
-  readonly framed: boolean;
-  /** Where the segment stands in the order of all bytes ever added: tells its age. Infinite if it is not in the cache. */
-  position = Number.POSITIVE_INFINITY;
-  /** Of KeyValues that are the newest of their keys and are here. */
-  liveBytes = 0;
-  /** Those, as far as they are looked after. */
-  readonly live: Version[] = [];
-  /** Among those of which little is live. */
-  stale = false;
-
-  constructor(bytes: Buffer | undefined, framed = false) {
-    this.bytes = bytes;
-    this.framed = framed;
-  }
-}
 
 /** What a segment costs beside its bytes, roughly: so that many tiny ones are not free. */
 const segmentOverheadBytes = 200;
@@ -37,13 +21,22 @@ const staleShare = 1 / 4;
 /** … and of such segments so much stays, or this part of the cache if that is less. */
 const staleBytesMax = 4 * 1024 * 1024;
 const staleCacheShare = 1 / 4;
-/** So many live versions of a segment are looked after: a version that leaves is searched for among them. */
-const liveVersionsMax = 1000;
 /** Dropped segments are taken out of the list when they are so many, and half of it. */
 const droppedMax = 1024;
 
-/** Values read out of an old segment are gathered in segments of this size. */
-const refreshSegmentBytes = 256 * 1024;
+/** A slab is so large, or this part of the cache if that is less. */
+const slabBytesMax = 1024 * 1024;
+const slabCacheShare = 1 / 64;
+/** What is larger than this part of a slab is a segment of its own. */
+const slabPartMax = 1 / 4;
+/** The memory of so many dropped slabs is kept for the next. */
+const freeSlabsMax = 2;
+
+/** Where a batch was placed: what began at `offset` of its own bytes is at `offset + shift` of the segment. */
+export interface Placed {
+  readonly segment: Segment;
+  readonly shift: number;
+}
 
 export class ValueCache {
   readonly #maxBytes: number;
@@ -55,8 +48,14 @@ export class ValueCache {
   #bytes = 0;
   /** All bytes ever added. */
   #position = 0;
-  #refresh: Segment | undefined;
-  #refreshUsed = 0;
+  readonly #slabBytes: number;
+  /** The slab that is being filled, and how far it is. */
+  #slab: Segment | undefined;
+  #slabUsed = 0;
+  /** Memory of dropped slabs, which the next ones take. */
+  #freeSlabs: Buffer[] = [];
+  /** The same of slabs dropped lately: who is just reading them goes on. It is free when the next batch comes. */
+  #droppedSlabs: Buffer[] = [];
   /** In the order in which they became stale, from #firstStale on. */
   #stale: Segment[] = [];
   #firstStale = 0;
@@ -66,10 +65,23 @@ export class ValueCache {
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
     this.#staleBytesMax = Math.min(staleBytesMax, maxBytes * staleCacheShare);
+    this.#slabBytes = Math.min(slabBytesMax, Math.ceil(maxBytes * slabCacheShare));
   }
 
   get bytes(): number {
     return this.#bytes;
+  }
+
+  /**
+   * Takes in the bytes of a batch, whose versions point to where this returns from then on. If that is still the batch's own segment,
+   * it must be added when they are applied.
+   */
+  place(segment: Segment): Placed {
+    this.#freeSlabs.push(...this.#droppedSlabs);
+    this.#droppedSlabs = [];
+    const bytes = segment.bytes as Buffer;
+    if (this.#isLarge(bytes.length)) return { segment, shift: 0 };
+    return this.#write(bytes, 0, bytes.length, true);
   }
 
   add(segment: Segment): void {
@@ -94,15 +106,18 @@ export class ValueCache {
     const cost = costOf(segment);
     this.#bytes -= cost;
     if (segment.stale) this.#staleBytes -= cost;
+    if (segment.reused && this.#freeSlabs.length + this.#droppedSlabs.length < freeSlabsMax) {
+      this.#droppedSlabs.push(segment.bytes as Buffer);
+    }
     segment.bytes = undefined;
   }
 
   /** The version is the newest of its key now; `before` was. Its segment need not be in the cache yet. */
   supersede(before: Version | undefined, version: Version): void {
-    if (!version.deleted) enter(version);
-    if (before === undefined || before.deleted) return;
-    this.#leave(before, true);
+    if (!version.deleted) version.segment.enter(version);
+    if (before === undefined) return;
     before.superseded = true;
+    this.#leave(before, true);
   }
 
   /**
@@ -111,20 +126,14 @@ export class ValueCache {
    */
   #leave(version: Version, rescues = false): void {
     const { segment } = version;
-    segment.liveBytes -= version.length;
-    const { live } = segment;
-    const place = live.indexOf(version);
-    if (place >= 0) {
-      const last = live.pop()!;
-      if (last !== version) live[place] = last;
-    }
+    segment.leave(version);
     // What is not in the cache yet is looked at when it is added; what is being filled, when it is full.
-    if (segment.position !== Number.POSITIVE_INFINITY && segment !== this.#refresh) this.#look(segment, rescues);
+    if (segment.position !== Number.POSITIVE_INFINITY && segment !== this.#slab) this.#look(segment, rescues);
   }
 
   #look(segment: Segment, rescues = false): void {
     if (segment.stale || segment.bytes === undefined) return;
-    if (segment === this.#refresh || segment.liveBytes >= segment.bytes.length * staleShare) return;
+    if (segment === this.#slab || segment.liveBytes >= segment.bytes.length * staleShare) return;
     segment.stale = true;
     this.#stale.push(segment);
     this.#staleBytes += costOf(segment);
@@ -153,14 +162,17 @@ export class ValueCache {
     }
   }
 
-  /** The encoded KeyValue of a version, or undefined if it must be loaded. */
+  /** The encoded KeyValue of a version, or undefined if it must be loaded. It stays as it is. */
   get(version: Version): Buffer | undefined {
-    const { segment } = version;
+    const { segment, offset, length } = version;
     const { bytes } = segment;
     if (bytes === undefined) return undefined;
-    const end = version.offset + version.length;
-    const value = bytes.subarray(version.offset, end);
-    if (this.isOld(segment)) this.#copy(version, bytes, version.offset, end);
+    let value: Buffer;
+    if (segment.reused) {
+      value = Buffer.allocUnsafe(length);
+      bytes.copy(value, 0, offset, offset + length);
+    } else value = bytes.subarray(offset, offset + length);
+    if (this.isOld(segment)) this.#copy(version, bytes, offset, offset + length);
     return value;
   }
 
@@ -181,43 +193,43 @@ export class ValueCache {
     version.offset = offset;
     version.length = length;
     // Who reads history brings in what is not live.
-    if (!version.superseded) enter(version);
+    if (!version.superseded && !version.deleted) segment.enter(version);
   }
 
   #copy(version: Version, from: Buffer, start: number, end: number): void {
     const length = end - start;
-    if (length > refreshSegmentBytes / 4) {
+    if (this.#isLarge(length)) {
       const segment = new Segment(Buffer.from(from.subarray(start, end)));
       this.move(version, segment, 0, length);
       this.add(segment);
       return;
     }
-    let refresh = this.#refresh;
+    const { segment, shift } = this.#write(from, start, end, false);
+    this.move(version, segment, start + shift, length);
+  }
+
+  #isLarge(length: number): boolean {
+    return length > this.#slabBytes * slabPartMax;
+  }
+
+  /** Copies bytes into the open slab. `rescues` as in #leave. */
+  #write(from: Buffer, start: number, end: number, rescues: boolean): Placed {
+    let slab = this.#slab;
     let full: Segment | undefined;
-    if (refresh?.bytes === undefined || this.#refreshUsed + length > refreshSegmentBytes) {
-      full = refresh;
-      refresh = new Segment(Buffer.allocUnsafeSlow(refreshSegmentBytes));
-      this.#refresh = refresh;
-      this.#refreshUsed = 0;
-      this.add(refresh);
+    if (slab?.bytes === undefined || this.#slabUsed + end - start > this.#slabBytes) {
+      full = slab;
+      slab = new Segment(this.#freeSlabs.pop() ?? Buffer.allocUnsafeSlow(this.#slabBytes), { reused: true });
+      this.#slab = slab;
+      this.#slabUsed = 0;
+      this.add(slab);
     }
-    // The place is taken first: where the version leaves, others may be rescued.
-    const offset = this.#refreshUsed;
-    this.#refreshUsed += length;
-    from.copy(refresh.bytes as Buffer, offset, start, end);
-    this.move(version, refresh, offset, length);
-    if (full !== undefined) this.#look(full);
+    const offset = this.#slabUsed;
+    this.#slabUsed += end - start;
+    from.copy(slab.bytes as Buffer, offset, start, end);
+    // What is rescued now comes behind these bytes, or into the next slab.
+    if (full !== undefined) this.#look(full, rescues);
+    return { segment: slab, shift: offset - start };
   }
 }
 
-/** Counts a version where it is. */
-function enter(version: Version): void {
-  const { segment } = version;
-  segment.liveBytes += version.length;
-  if (segment.live.length < liveVersionsMax) segment.live.push(version);
-}
-
 const costOf = ({ bytes }: Segment): number => (bytes as Buffer).length + segmentOverheadBytes;
-
-/** The segment of versions whose value is only in the image so far. */
-export const notLoaded = new Segment(undefined);

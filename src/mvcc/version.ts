@@ -1,5 +1,5 @@
 /** One version of a key, and where its encoded KeyValue is while that is in memory (values.ts). */
-import type { Segment } from './values.ts';
+import type { Segment } from './segment.ts';
 
 export class Version {
   readonly modRevision: number;
@@ -12,6 +12,8 @@ export class Version {
   segment: Segment;
   offset: number;
   length: number;
+  /** Among the live versions of the segment; -1: it is not one of them. */
+  place = -1;
   /** There is a newer version of the key. */
   superseded = false;
 

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { framed, framedKeysMin, unframed } from '../../../src/mvcc/framed.ts';
-import { Segment, ValueCache } from '../../../src/mvcc/values.ts';
+import { Segment } from '../../../src/mvcc/segment.ts';
+import { ValueCache } from '../../../src/mvcc/values.ts';
 import { Version } from '../../../src/mvcc/version.ts';
 import { Random } from '../../support/random.ts';
 

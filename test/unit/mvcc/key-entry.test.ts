@@ -1,7 +1,7 @@
 import t from 'tap';
 import { KeyEntry } from '../../../src/mvcc/key-entry.ts';
 import { PackedVersions } from '../../../src/mvcc/packed-versions.ts';
-import { Segment } from '../../../src/mvcc/values.ts';
+import { Segment } from '../../../src/mvcc/segment.ts';
 import { isSameVersion, Version } from '../../../src/mvcc/version.ts';
 import { Random } from '../../support/random.ts';
 

@@ -1,8 +1,8 @@
 import t from 'tap';
 import type { KeyEntry } from '../../../src/mvcc/key-entry.ts';
 import { KeyIndex } from '../../../src/mvcc/key-index.ts';
+import { notLoaded } from '../../../src/mvcc/segment.ts';
 import { Selector } from '../../../src/mvcc/selection.ts';
-import { notLoaded } from '../../../src/mvcc/values.ts';
 import { Version } from '../../../src/mvcc/version.ts';
 import { Random } from '../../support/random.ts';
 import { range } from './requests.ts';

@@ -1,5 +1,6 @@
 import t from 'tap';
-import { notLoaded, Segment, ValueCache } from '../../../src/mvcc/values.ts';
+import { notLoaded, Segment } from '../../../src/mvcc/segment.ts';
+import { ValueCache } from '../../../src/mvcc/values.ts';
 import { Version } from '../../../src/mvcc/version.ts';
 import { Random } from '../../support/random.ts';
 
@@ -13,7 +14,7 @@ function filled(first: number, count: number, size: number): { segment: Segment;
     bytes.fill((first + i) % 251, i * size, (i + 1) * size);
     return new Version(first + i, first + i, 1, 0n, segment, i * size, size);
   });
-  segment.liveBytes = bytes.length;
+  for (const version of versions) segment.enter(version);
   return { segment, versions };
 }
 
@@ -109,9 +110,8 @@ t.test('of segments with little that is live only the last few stay', async (t) 
   for (let i = 0; i < 2000; i++) {
     const { segment, versions } = filled(1000 + i, 1, 1000);
     const version = versions[0] as Version;
+    segment.leave(version);
     cache.supersede(all.at(-1), version);
-    // Counted twice by the helper and by `supersede`.
-    segment.liveBytes -= 1000;
     cache.add(segment);
     all.push(version);
     if (cache.get(version) === undefined) t.fail(`the newest value, after ${i} others`);
