@@ -2,7 +2,7 @@
  * What three replicas that write at once do together, beside one: both run, each on a database server of its own, and are asked in turn
  * for some rounds. Adds a section to bench/BACKENDS.md.
  *
- *     node --import tsx bench/replicas.ts [--rounds=5] [--seconds=3]
+ *     node --import tsx bench/replicas.ts [--rounds=5] [--seconds=3] [--only=TEXT]
  */
 import path from 'node:path';
 import { parseArgs } from 'node:util';
@@ -16,7 +16,12 @@ import { count, median, writeSection } from './results.ts';
 import type { PlinthStart } from './servers.ts';
 
 const { values: options } = parseArgs({
-  options: { rounds: { type: 'string', default: '5' }, seconds: { type: 'string', default: '3' } },
+  options: {
+    rounds: { type: 'string', default: '5' },
+    seconds: { type: 'string', default: '3' },
+    /** Only what is named with this text, for instance `7 ms a commit, 20 %`; prints and writes nothing. */
+    only: { type: 'string', default: '' },
+  },
 });
 const rounds = Number(options.rounds);
 const seconds = Number(options.seconds);
@@ -92,6 +97,9 @@ async function measure(set: ReplicaSet, clients: number): Promise<Round> {
   };
 }
 
+const nameOf = (database: string, cores: number | undefined): string =>
+  `${database}${cores === undefined ? '' : `, ${cores * 100} % of a core each`}`;
+
 async function compare(name: string, backend: string, more: PlinthStart, cores: number | undefined): Promise<string[]> {
   const sets = [await start(backend, 1, more), await start(backend, 3, more)] as const;
   const unlimit: (() => void)[] = [];
@@ -115,7 +123,7 @@ async function compare(name: string, backend: string, more: PlinthStart, cores: 
       const of = (field: keyof Round, done: readonly Round[]): number => median(done.map((round) => round[field]));
       const times = median(three.map(({ putsPerSecond }, i) => putsPerSecond / one[i]!.putsPerSecond));
       const cells = [
-        `${name}${cores === undefined ? '' : `, ${cores * 100} % of a core each`}`,
+        nameOf(name, cores),
         `${clients.one} / ${clients.three}`,
         count(of('putsPerSecond', one)),
         count(of('putsPerSecond', three)),
@@ -137,8 +145,11 @@ async function compare(name: string, backend: string, more: PlinthStart, cores: 
 
 const lines: string[] = [];
 for (const cores of [smallMachine, undefined]) {
-  for (const [name, backend, more] of databases) lines.push(...(await compare(name, backend, more, cores)));
+  for (const [name, backend, more] of databases) {
+    if (nameOf(name, cores).includes(options.only)) lines.push(...(await compare(name, backend, more, cores)));
+  }
 }
+if (options.only !== '') process.exit(0);
 writeSection(
   path.join(import.meta.dirname, 'BACKENDS.md'),
   'replicas',
