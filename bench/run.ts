@@ -2,7 +2,7 @@
  * Compares plinth with etcd and kine: several rounds with every server on a fresh directory, and each operation with one after the
  * other; medians over the rounds. Prints a table and writes bench/RESULTS.md.
  *
- *     node --import tsx bench/run.ts [--rounds=3] [--seconds=5] [--servers=etcd,kine,plinth] [--keys=20000] [--out=FILE]
+ *     node --import tsx bench/run.ts [--rounds=3] [--seconds=5] [--servers=etcd,kine,plinth] [--keys=20000] [--out=FILE] [--only=TEXT]
  */
 import { execFileSync } from 'node:child_process';
 import os from 'node:os';
@@ -72,6 +72,8 @@ const { values: options } = parseArgs({
     keys: { type: 'string', default: '20000' },
     servers: { type: 'string', default: candidates.map((candidate) => candidate.name).join(',') },
     out: { type: 'string', default: path.join(import.meta.dirname, 'RESULTS.md') },
+    /** Only the operations that are named with this text; prints and writes nothing. */
+    only: { type: 'string', default: '' },
   },
 });
 
@@ -132,7 +134,7 @@ async function round(order: readonly Candidate[], results: Measurements): Promis
   const running: Running[] = [];
   try {
     for (const candidate of order) running.push(await start(candidate));
-    for (const step of steps) {
+    for (const step of steps.filter(({ name }) => name.includes(options.only))) {
       for (const { name, server } of running) {
         await settle(running);
         const measurement = await measure(server, step);
@@ -166,5 +168,8 @@ for (let number = 0; number < conditions.rounds; number++) {
 }
 const versions = chosen.map((candidate) => ({ name: candidate.name, version: candidate.version() }));
 const text = page(results, versions, conditions);
-writePage(options.out, text);
-console.log(`\n${text}\n\nwritten to ${path.relative(process.cwd(), options.out)}`);
+console.log(`\n${text}`);
+if (options.only === '') {
+  writePage(options.out, text);
+  console.log(`\nwritten to ${path.relative(process.cwd(), options.out)}`);
+}
