@@ -12,7 +12,15 @@ import type { Server } from '../test/support/server.ts';
 import { limitCpu } from './cpu-limit.ts';
 import { type LoadReport, loadgen } from './loadgen.ts';
 import { cpuMicroseconds } from './process-usage.ts';
-import { putsOf, slowCommits, slowestShare, smallMachine, startDatabase, startReplicas } from './replica-set.ts';
+import {
+  putsOf,
+  slowCommits,
+  slowestShare,
+  smallMachine,
+  smallMachineName,
+  startDatabase,
+  startReplicas,
+} from './replica-set.ts';
 import { writePage } from './results.ts';
 import { type PlinthStart, startKine } from './servers.ts';
 
@@ -69,23 +77,21 @@ function plinth(name: string, backend: string, replicas: number, more: PlinthSta
   };
 }
 
-const small = `${smallMachine * 100} % of a core each`;
-
 const candidates: readonly Candidate[] = [
   plinth('Spanner emulator, 1 replica', 'spanner', 1),
   plinth('Spanner emulator, 3 replicas', 'spanner', 3),
   plinth('Spanner emulator, 3 replicas, no links', 'spanner', 3, { flags: ['--replica-links=false'] }),
   plinth('Spanner emulator + 7 ms a commit, 1 replica', 'spanner', 1, slowCommits),
   plinth('Spanner emulator + 7 ms a commit, 3 replicas', 'spanner', 3, slowCommits),
-  plinth(`Spanner emulator, 1 replica, ${small}`, 'spanner', 1, {}, smallMachine),
-  plinth(`Spanner emulator, 3 replicas, ${small}`, 'spanner', 3, {}, smallMachine),
-  plinth(`Spanner emulator + 7 ms a commit, 1 replica, ${small}`, 'spanner', 1, slowCommits, smallMachine),
-  plinth(`Spanner emulator + 7 ms a commit, 3 replicas, ${small}`, 'spanner', 3, slowCommits, smallMachine),
+  plinth(`Spanner emulator, 1 replica, ${smallMachineName}`, 'spanner', 1, {}, smallMachine),
+  plinth(`Spanner emulator, 3 replicas, ${smallMachineName}`, 'spanner', 3, {}, smallMachine),
+  plinth(`Spanner emulator + 7 ms a commit, 1 replica, ${smallMachineName}`, 'spanner', 1, slowCommits, smallMachine),
+  plinth(`Spanner emulator + 7 ms a commit, 3 replicas, ${smallMachineName}`, 'spanner', 3, slowCommits, smallMachine),
   plinth('PostgreSQL, 1 replica', 'postgres', 1),
   plinth('PostgreSQL, 3 replicas', 'postgres', 3),
   plinth('PostgreSQL, 3 replicas, no links', 'postgres', 3, { flags: ['--replica-links=false'] }),
-  plinth(`PostgreSQL, 1 replica, ${small}`, 'postgres', 1, {}, smallMachine),
-  plinth(`PostgreSQL, 3 replicas, ${small}`, 'postgres', 3, {}, smallMachine),
+  plinth(`PostgreSQL, 1 replica, ${smallMachineName}`, 'postgres', 1, {}, smallMachine),
+  plinth(`PostgreSQL, 3 replicas, ${smallMachineName}`, 'postgres', 3, {}, smallMachine),
   {
     name: 'kine on PostgreSQL',
     database: 'postgres',
@@ -175,7 +181,7 @@ another one than the writer. Puts are measured after ${warmUpSeconds} s of them.
 emulator waits the longer the more that emulator has done, a microsecond for each operation, which Spanner does not: so the
 watches at a rate come first.
 
-"${small}": each replica has a small machine of its own, warmed up before; in the other lines all replicas, the database
+"${smallMachineName}": each replica has a small machine of its own, warmed up before; in the other lines all replicas, the database
 and the load share the cores, so that more replicas only cost more. What replicas can do together where each has its own machine
 is bounded by the CPU that a put takes on the busiest, which is the one that writes for all. 512 clients show that bound: with fewer a
 replica that has used up its share for some milliseconds leaves the others without work.

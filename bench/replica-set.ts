@@ -13,6 +13,7 @@ export const slowCommits: PlinthStart = {
 
 /** What a replica on a small machine of its own may use of a core: with all on two cores there is nothing to be gained by more of them. */
 export const smallMachine = 0.2;
+export const smallMachineName = `${smallMachine * 100} % of a core each`;
 
 /** A database server for this backend, fresh. */
 export async function startDatabase(backend: string): Promise<DatabaseServer> {

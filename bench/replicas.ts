@@ -11,7 +11,15 @@ import type { Server } from '../test/support/server.ts';
 import { limitCpu } from './cpu-limit.ts';
 import { loadgen } from './loadgen.ts';
 import { cpuMicroseconds } from './process-usage.ts';
-import { putsOf, slowCommits, slowestShare, smallMachine, startDatabase, startReplicas } from './replica-set.ts';
+import {
+  putsOf,
+  slowCommits,
+  slowestShare,
+  smallMachine,
+  smallMachineName,
+  startDatabase,
+  startReplicas,
+} from './replica-set.ts';
 import { count, median, writeSection } from './results.ts';
 import type { PlinthStart } from './servers.ts';
 
@@ -19,7 +27,7 @@ const { values: options } = parseArgs({
   options: {
     rounds: { type: 'string', default: '5' },
     seconds: { type: 'string', default: '3' },
-    /** Only what is named with this text, for instance `7 ms a commit, 20 %`; prints and writes nothing. */
+    /** Only what is named with this text, for instance `7 ms a commit, 20 %`: the lines are printed, not written. */
     only: { type: 'string', default: '' },
   },
 });
@@ -98,7 +106,7 @@ async function measure(set: ReplicaSet, clients: number): Promise<Round> {
 }
 
 const nameOf = (database: string, cores: number | undefined): string =>
-  `${database}${cores === undefined ? '' : `, ${cores * 100} % of a core each`}`;
+  `${database}${cores === undefined ? '' : `, ${smallMachineName}`}`;
 
 async function compare(name: string, backend: string, more: PlinthStart, cores: number | undefined): Promise<string[]> {
   const sets = [await start(backend, 1, more), await start(backend, 3, more)] as const;

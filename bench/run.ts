@@ -72,7 +72,7 @@ const { values: options } = parseArgs({
     keys: { type: 'string', default: '20000' },
     servers: { type: 'string', default: candidates.map((candidate) => candidate.name).join(',') },
     out: { type: 'string', default: path.join(import.meta.dirname, 'RESULTS.md') },
-    /** Only the operations that are named with this text; prints and writes nothing. */
+    /** Only the operations that are named with this text: the page is printed, not written. */
     only: { type: 'string', default: '' },
   },
 });

@@ -3,12 +3,12 @@
  *
  *     12 <length> KeyValue  12 <length> KeyValue  …
  *
- * A list is answered from such bytes as they are. The first time its values are scattered over the batches that brought them: they are
+ * A list is answered from such bytes as they are. The first time its values are scattered over the slabs of the cache: they are
  * copied together, and stay together in the cache. When it is asked for again it is one piece, or a few if keys were written meanwhile,
  * of which nothing is copied. When it has come apart too much, it is put together anew.
  *
  * Worked example: a, b and c were listed together; then b was put. The next list is [a] [b] [c]: a and c out of the segment of the
- * list, b out of that of its batch, where no field head stands before it, so that it is copied behind one.
+ * list, b out of a slab, where no field head stands before it, so that it is copied behind one.
  */
 import { varintSize, writeVarint } from '../proto/wire.ts';
 import { Segment } from './segment.ts';
