@@ -31,8 +31,8 @@ const { values: options } = parseArgs({
 interface Step {
   readonly name: string;
   readonly args: readonly string[];
-  /** Server and load are warmed up before it. */
-  readonly warm?: boolean;
+  /** The load that warms up servers and database before it. */
+  readonly warmUp?: readonly string[];
 }
 
 interface Report extends LoadReport {
@@ -43,14 +43,12 @@ interface Report extends LoadReport {
 const watchRate = 200;
 /** Also what warms up, and what CPU is told of. */
 const mostClients: Step = { name: 'put, 128 clients', args: ['-op=put', '-clients=128', '-conns=12'] };
+const watchAtRate = ['-op=watch', '-watchers=12', `-rate=${watchRate}`, '-conns=6'];
 /** The watches at a rate come first: an emulator's reads take longer the more it has done, and polls are reads. */
 const steps: readonly Step[] = [
-  { name: `watch at ${watchRate} puts/s`, args: ['-op=watch', '-watchers=12', `-rate=${watchRate}`, '-conns=6'] },
-  {
-    name: 'the same, put through one replica',
-    args: ['-op=watch', '-watchers=12', `-rate=${watchRate}`, '-conns=6', '-clients=1'],
-  },
-  { name: 'put, 1 client', args: ['-op=put', '-clients=1', '-conns=1'], warm: true },
+  { name: `watch at ${watchRate} puts/s`, args: watchAtRate, warmUp: watchAtRate },
+  { name: 'the same, put through one replica', args: [...watchAtRate, '-clients=1'] },
+  { name: 'put, 1 client', args: ['-op=put', '-clients=1', '-conns=1'], warmUp: mostClients.args },
   { name: 'put, 16 clients', args: ['-op=put', '-clients=16', '-conns=6'] },
   mostClients,
   { name: 'put, 512 clients', args: ['-op=put', '-clients=512', '-conns=12'] },
@@ -112,7 +110,7 @@ async function measure(candidate: Candidate): Promise<Report[]> {
   const { cores } = candidate;
   const endpoints = servers.map(({ endpoint }) => endpoint).join(',');
   const load = (...args: readonly string[]): Promise<LoadReport> => loadgen(endpoints, [...args, ...values]);
-  const warmUp = () => load(...mostClients.args, `-d=${warmUpSeconds}s`);
+  const warmUp = (args: readonly string[]) => load(...args, `-d=${warmUpSeconds}s`);
   const pids = servers.map(({ child }) => child.process.pid as number);
   const unlimit: (() => void)[] = [];
   try {
@@ -120,12 +118,12 @@ async function measure(candidate: Candidate): Promise<Report[]> {
     await load('-op=fill');
     if (cores !== undefined) {
       // On a fifth of a core the compiler would take longer than the steps.
-      await warmUp();
+      await warmUp(mostClients.args);
       unlimit.push(...pids.map((pid) => limitCpu(pid, cores)));
     }
     const reports: Report[] = [];
     for (const step of steps) {
-      if (step.warm && cores === undefined) await warmUp();
+      if (step.warmUp !== undefined && cores === undefined) await warmUp(step.warmUp);
       const before = pids.map(cpuMicroseconds);
       const report = await load(...step.args, `-d=${options.seconds}s`);
       const cpu = pids.map((pid, i) => (cpuMicroseconds(pid) - (before[i] as number)) / Math.max(report.requests, 1));
@@ -175,7 +173,7 @@ if (options.only === '') {
 Written by \`make bench-backends\`: one run, ${options.seconds} s a step, 5,000 keys with values of 512 bytes, ${os.cpus().length} cores
 for everything (database, replicas and load generator), a fresh database server for each line. Puts per second · p50 / p99 of a put; for
 a watch p50 / p99 from the begin of a put to its event on a watcher. Connections go round the replicas, so that most watchers are on
-another one than the writer. Puts are measured after ${warmUpSeconds} s of them.
+another one than the writer. Watches at a rate and puts are measured after ${warmUpSeconds} s of the same.
 
 "No links": replicas only follow the log, by polls (PostgreSQL also notifies), and write for themselves. A strong read of the
 emulator waits the longer the more that emulator has done, a microsecond for each operation, which Spanner does not: so the
