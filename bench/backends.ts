@@ -41,9 +41,10 @@ interface Report extends LoadReport {
 }
 
 const watchRate = 200;
+const rateFlag = `-rate=${watchRate}`;
 /** Also what warms up, and what CPU is told of. */
 const mostClients: Step = { name: 'put, 128 clients', args: ['-op=put', '-clients=128', '-conns=12'] };
-const watchAtRate = ['-op=watch', '-watchers=12', `-rate=${watchRate}`, '-conns=6'];
+const watchAtRate = ['-op=watch', '-watchers=12', rateFlag, '-conns=6'];
 /** The watches at a rate come first: an emulator's reads take longer the more it has done, and polls are reads. */
 const steps: readonly Step[] = [
   { name: `watch at ${watchRate} puts/s`, args: watchAtRate, warmUp: watchAtRate },
@@ -144,9 +145,12 @@ async function measure(candidate: Candidate): Promise<Report[]> {
   }
 }
 
-function cell({ args }: Step, { rps, p50_ms: p50, p99_ms: p99 }: LoadReport): string {
-  const latency = `${p50.toFixed(1)} / ${p99.toFixed(1)} ms`;
-  return args.includes('-op=watch') ? latency : `${Math.round(rps ?? 0).toLocaleString('en-US')} · ${latency}`;
+function cell({ args }: Step, report: LoadReport): string {
+  const ms = (p50 = 0, p99 = 0): string => `${p50.toFixed(1)} / ${p99.toFixed(1)} ms`;
+  const latency = ms(report.p50_ms, report.p99_ms);
+  if (!args.includes('-op=watch')) return `${Math.round(report.rps ?? 0).toLocaleString('en-US')} · ${latency}`;
+  if (!args.includes(rateFlag)) return latency;
+  return `${latency}, lag ${ms(report.lag_p50_ms, report.lag_p99_ms)}`;
 }
 
 /** Of the server that takes most, with the most clients. */
@@ -172,8 +176,9 @@ if (options.only === '') {
 
 Written by \`make bench-backends\`: one run, ${options.seconds} s a step, 5,000 keys with values of 512 bytes, ${os.cpus().length} cores
 for everything (database, replicas and load generator), a fresh database server for each line. Puts per second · p50 / p99 of a put; for
-a watch p50 / p99 from the begin of a put to its event on a watcher. Connections go round the replicas, so that most watchers are on
-another one than the writer. Watches at a rate and puts are measured after ${warmUpSeconds} s of the same.
+a watch p50 / p99 from the begin of a put to its event on a watcher, the lag from the answer to that put (none if the event came first).
+Connections go round the replicas, so that most watchers are on another one than the writer. Watches at a
+rate and puts are measured after ${warmUpSeconds} s of the same.
 
 "No links": replicas only follow the log, by polls (PostgreSQL also notifies), and write for themselves. A strong read of the
 emulator waits the longer the more that emulator has done, a microsecond for each operation, which Spanner does not: so the

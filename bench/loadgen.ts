@@ -11,6 +11,9 @@ export interface LoadReport {
   readonly lost?: number;
   readonly p50_ms: number;
   readonly p99_ms: number;
+  /** From the answer to a put to its event, for puts at a rate. */
+  readonly lag_p50_ms?: number;
+  readonly lag_p99_ms?: number;
   readonly errs: number;
   readonly lastErr: string;
 }

@@ -21,7 +21,8 @@ type report struct {
 	LastError string  `json:"lastErr"`
 }
 
-// watchReport is the line printed for -op watch. Lost counts events that had not arrived when -drain was over.
+// watchReport is the line printed for -op watch. Lost counts events that had not arrived when -drain was over. Latencies are from the begin
+// of a put to its event, lags from the answer to it; those are zero without a -rate.
 type watchReport struct {
 	Label     string  `json:"label"`
 	Operation string  `json:"op"`
@@ -33,6 +34,8 @@ type watchReport struct {
 	P50       float64 `json:"p50_ms"`
 	P99       float64 `json:"p99_ms"`
 	Max       float64 `json:"max_ms"`
+	LagP50    float64 `json:"lag_p50_ms"`
+	LagP99    float64 `json:"lag_p99_ms"`
 	Errors    int64   `json:"errs"`
 	LastError string  `json:"lastErr"`
 }

@@ -15,6 +15,8 @@ import (
 type received struct {
 	latencies
 	failed failures
+	// lags is nil if puts have no rate.
+	lags *lags
 	// created has an answer for each watcher, and may have the reason why a connection has ended before.
 	created chan error
 	// counts are the events of each watcher, there once all have ended.
@@ -51,14 +53,19 @@ func (r *received) follow(ctx context.Context, watcher int, watch clientv3.Watch
 		}
 		now := time.Now().UnixNano()
 		own := make([]float64, 0, len(answer.Events))
+		stamps := make([]int64, 0, len(answer.Events))
 		for _, event := range answer.Events {
 			began, ok := stampOf(event.Kv.Value)
 			if !ok {
 				continue // a key that was filled, not put by this run
 			}
 			own = append(own, milliseconds(time.Duration(now-began)))
+			stamps = append(stamps, began)
 		}
 		r.add(own...)
+		if r.lags != nil {
+			r.lags.arrive(now, stamps...)
+		}
 		r.counts[watcher] += int64(len(own))
 		r.events.Add(int64(len(own)))
 		r.last.Store(now)
@@ -88,7 +95,10 @@ func (l *load) watch(ctx context.Context) (watchReport, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	seen := &received{created: make(chan error, l.watchers+l.connections), counts: make([]int64, l.watchers)}
-	put := func(done *puts) { l.puts(ctx, done, &seen.failed) }
+	if l.rate > 0 {
+		seen.lags = newLags()
+	}
+	put := func(done *puts) { l.puts(ctx, done, seen) }
 	if l.options.client == "lean" {
 		connections, err := l.leanWatches(ctx, seen)
 		if err != nil {
@@ -127,11 +137,15 @@ func (l *load) watch(ctx context.Context) (watchReport, error) {
 	// Events are counted over the time in which they came: waiting in vain for lost ones is no part of it.
 	total := max(took, time.Duration(seen.last.Load()-done.began.UnixNano()))
 	p50, p99, max := seen.percentiles()
+	var lagP50, lagP99 float64
+	if seen.lags != nil {
+		lagP50, lagP99 = seen.lags.percentiles()
+	}
 	return watchReport{
 		Label: l.label, Operation: l.operation, Watchers: l.watchers, Requests: int(sent),
 		PutRate:   round(float64(sent) / took.Seconds()),
 		EventRate: round(float64(seen.events.Load()) / total.Seconds()),
-		Lost:      lost, P50: p50, P99: p99, Max: max, Errors: seen.failed.count, LastError: seen.failed.last,
+		Lost:      lost, P50: p50, P99: p99, Max: max, LagP50: lagP50, LagP99: lagP99, Errors: seen.failed.count, LastError: seen.failed.last,
 	}, nil
 }
 

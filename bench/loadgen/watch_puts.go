@@ -41,7 +41,7 @@ func (l *load) pauseUntilNext(began time.Time) time.Duration {
 }
 
 // puts puts by clientv3 until the run is over.
-func (l *load) puts(ctx context.Context, done *puts, failed *failures) {
+func (l *load) puts(ctx context.Context, done *puts, seen *received) {
 	for i := range l.options.clients {
 		done.clients.Go(func() {
 			random := rand.New(rand.NewSource(int64(i)))
@@ -51,9 +51,12 @@ func (l *load) puts(ctx context.Context, done *puts, failed *failures) {
 				key := random.Intn(l.keys)
 				value := fmt.Sprintf("%d %s", start.UnixNano(), l.value)
 				if _, err := l.client(i).Put(ctx, l.key(key), value); err != nil {
-					failed.add(err)
+					seen.failed.add(err)
 					time.Sleep(pauseAfterError)
 					continue
+				}
+				if seen.lags != nil {
+					seen.lags.answer(start, time.Now())
 				}
 				done.add(key)
 				time.Sleep(l.pauseUntilNext(start))
