@@ -22,7 +22,8 @@ type report struct {
 }
 
 // watchReport is the line printed for -op watch. Lost counts events that had not arrived when -drain was over. Latencies are from the begin
-// of a put to its event, lags from the answer to it; those are zero without a -rate.
+// of a put to its event, lags from the answer to it; those are zero without a -rate
+// and with the lean client.
 type watchReport struct {
 	Label     string  `json:"label"`
 	Operation string  `json:"op"`

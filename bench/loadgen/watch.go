@@ -15,7 +15,7 @@ import (
 type received struct {
 	latencies
 	failed failures
-	// lags is nil if puts have no rate.
+	// lags is nil if puts have no rate, or if the client is lean: then none are kept.
 	lags *lags
 	// created has an answer for each watcher, and may have the reason why a connection has ended before.
 	created chan error
@@ -53,19 +53,15 @@ func (r *received) follow(ctx context.Context, watcher int, watch clientv3.Watch
 		}
 		now := time.Now().UnixNano()
 		own := make([]float64, 0, len(answer.Events))
-		stamps := make([]int64, 0, len(answer.Events))
 		for _, event := range answer.Events {
 			began, ok := stampOf(event.Kv.Value)
 			if !ok {
 				continue // a key that was filled, not put by this run
 			}
 			own = append(own, milliseconds(time.Duration(now-began)))
-			stamps = append(stamps, began)
+			r.lags.arrive(began, now)
 		}
 		r.add(own...)
-		if r.lags != nil {
-			r.lags.arrive(now, stamps...)
-		}
 		r.counts[watcher] += int64(len(own))
 		r.events.Add(int64(len(own)))
 		r.last.Store(now)
@@ -95,9 +91,6 @@ func (l *load) watch(ctx context.Context) (watchReport, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	seen := &received{created: make(chan error, l.watchers+l.connections), counts: make([]int64, l.watchers)}
-	if l.rate > 0 {
-		seen.lags = newLags()
-	}
 	put := func(done *puts) { l.puts(ctx, done, seen) }
 	if l.options.client == "lean" {
 		connections, err := l.leanWatches(ctx, seen)
@@ -106,6 +99,9 @@ func (l *load) watch(ctx context.Context) (watchReport, error) {
 		}
 		put = func(done *puts) { l.leanPuts(connections, done) }
 	} else {
+		if l.rate > 0 {
+			seen.lags = newLags()
+		}
 		for i := range l.watchers {
 			seen.ended.Go(func() { seen.follow(ctx, i, l.open(ctx, i)) })
 		}
@@ -137,10 +133,7 @@ func (l *load) watch(ctx context.Context) (watchReport, error) {
 	// Events are counted over the time in which they came: waiting in vain for lost ones is no part of it.
 	total := max(took, time.Duration(seen.last.Load()-done.began.UnixNano()))
 	p50, p99, max := seen.percentiles()
-	var lagP50, lagP99 float64
-	if seen.lags != nil {
-		lagP50, lagP99 = seen.lags.percentiles()
-	}
+	lagP50, lagP99 := seen.lags.percentiles()
 	return watchReport{
 		Label: l.label, Operation: l.operation, Watchers: l.watchers, Requests: int(sent),
 		PutRate:   round(float64(sent) / took.Seconds()),

@@ -9,7 +9,7 @@ import (
 type arrival struct{ began, came int64 }
 
 // lags tell how much later than the client that put a watcher knew: the time from the answer to a put to its event, zero if the event
-// was first. They are kept for puts at a rate alone: that bounds how many they are.
+// was first. They are kept for puts at a rate alone: that bounds how many they are. The methods of nil do nothing.
 type lags struct {
 	mu sync.Mutex
 	// answered is when a put had its answer, by when it began, both in nanoseconds. The clients take turns: no two begin at once.
@@ -19,22 +19,31 @@ type lags struct {
 
 func newLags() *lags { return &lags{answered: map[int64]int64{}} }
 
-func (l *lags) answer(began, now time.Time) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.answered[began.UnixNano()] = now.UnixNano()
-}
-
-func (l *lags) arrive(came int64, began ...int64) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, stamp := range began {
-		l.arrivals = append(l.arrivals, arrival{stamp, came})
+// answer is to be called when the answer to a put is there.
+func (l *lags) answer(began time.Time) {
+	if l == nil {
+		return
 	}
+	now := time.Now().UnixNano()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answered[began.UnixNano()] = now
 }
 
-// percentiles are those of all watchers' events together, once all have come.
+func (l *lags) arrive(began, came int64) {
+	if l == nil {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.arrivals = append(l.arrivals, arrival{began, came})
+}
+
+// percentiles are those of all watchers' events together, once all have come; zero if none were kept.
 func (l *lags) percentiles() (p50, p99 float64) {
+	if l == nil {
+		return 0, 0
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	all := &latencies{}

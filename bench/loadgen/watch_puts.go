@@ -55,9 +55,7 @@ func (l *load) puts(ctx context.Context, done *puts, seen *received) {
 					time.Sleep(pauseAfterError)
 					continue
 				}
-				if seen.lags != nil {
-					seen.lags.answer(start, time.Now())
-				}
+				seen.lags.answer(start)
 				done.add(key)
 				time.Sleep(l.pauseUntilNext(start))
 			}
