@@ -14,6 +14,9 @@ import {
   row,
 } from './database.ts';
 
+/** Appends that one scan is given company by, at most. */
+const appendsPerScan = 100;
+
 const keyOf = (index: number) => `key ${String(index).padStart(6, '0')}`;
 
 export async function scans(t: Test, database: NewDatabase): Promise<void> {
@@ -69,19 +72,20 @@ export async function scans(t: Test, database: NewDatabase): Promise<void> {
     await fill(storage, 0, 100);
     await checkpoint(storage, { slot: 50, revision: 50 }, [row('a', 1)]);
     let newest = 100;
-    let stop = false;
-    const writing = (async () => {
-      for (; !stop; newest++) await fill(storage, newest + 1, newest + 1);
-    })();
     for (let round = 0; round < 10; round++) {
       const least = newest;
+      let reading = true;
+      // Bounded: where appends are faster than the scan, a log that grew without end would multiply with each round.
+      const writing = (async () => {
+        for (; reading && newest < least + appendsPerScan; newest++) await fill(storage, newest + 1, newest + 1);
+      })();
       const scan = await readScan(storage);
+      reading = false;
+      await writing;
       const last = scan.batches.at(-1)?.slot ?? -1;
       t.ok(last >= least, 'everything that was there before it began');
       t.same(scan.batches, filled(51, last));
     }
-    stop = true;
-    await writing;
     t.same(await readAll(storage, 100), filled(101, newest));
   });
 
