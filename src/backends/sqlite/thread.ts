@@ -82,6 +82,8 @@ export class Thread<C extends Calls> {
   /** Opens the connection of a worker that died, too: what it did not commit is gone, the next call finds the rest. */
   #start(): Promise<void> {
     const worker = new Worker(entry(), {
+      // What is preloaded into the process (an instrumentation, a test's loaders) is not for a thread that only talks to SQLite.
+      execArgv: [],
       workerData: { role: this.#role, settings: this.#settings },
       name: `sqlite-${this.#role}`,
     });
