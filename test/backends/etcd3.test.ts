@@ -12,7 +12,7 @@ import { RawClient, type Status } from '../support/raw-client.ts';
 import { type EtcdOptions, findEtcd, type Server, startEtcd, startPlinth } from '../support/server.ts';
 import { TcpProxy } from '../support/tcp-proxy.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(590_000);
 
 const noUser = 'etcdserver: user name is empty';
 const password = 'pass: wörd';

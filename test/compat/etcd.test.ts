@@ -3,5 +3,5 @@ import t from 'tap';
 import { compat } from './suite/index.ts';
 import { etcd } from './suite/target.ts';
 
-t.setTimeout(280_000);
+t.setTimeout(590_000);
 await compat(t, etcd);

@@ -4,7 +4,7 @@ import { newPostgresDatabase, startPostgres, withoutPostgres } from '../support/
 import { compat } from './suite/index.ts';
 import { plinthOn } from './suite/target.ts';
 
-t.setTimeout(590_000);
+t.setTimeout(1_190_000);
 if (!isMissing(t, withoutPostgres())) {
   const server = await startPostgres();
   t.teardown(() => server.close());

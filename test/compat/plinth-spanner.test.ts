@@ -4,7 +4,7 @@ import { flagsOf, startSpannerEmulator, withoutSpanner } from '../support/spanne
 import { compat } from './suite/index.ts';
 import { plinthOn } from './suite/target.ts';
 
-t.setTimeout(590_000);
+t.setTimeout(1_190_000);
 if (!isMissing(t, withoutSpanner())) {
   const emulator = await startSpannerEmulator();
   t.teardown(() => emulator.close());

@@ -2,5 +2,5 @@ import t from 'tap';
 import { compat } from './suite/index.ts';
 import { plinth } from './suite/target.ts';
 
-t.setTimeout(290_000);
+t.setTimeout(590_000);
 await compat(t, plinth('sqlite'));

@@ -19,7 +19,7 @@ const endless = new Set(['Watch/Watch', 'Health/Watch']);
 const growthBytesMax = 96 * 1024 * 1024;
 const http2Preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 
-t.setTimeout(280_000);
+t.setTimeout(590_000);
 const server = await startPlinth({ backend: 'memory' });
 t.teardown(() => server.close());
 t.comment(`BAD_INPUT_SEED=${seed}`);

@@ -15,7 +15,7 @@ import {
   word,
 } from '../support/http2/frames.ts';
 
-t.setTimeout(280_000);
+t.setTimeout(590_000);
 const server = await AttackedServer.start(t);
 
 const large = requestBlock('/attacked/Large');

@@ -21,7 +21,7 @@ import {
   windowUpdate,
 } from '../support/http2/frames.ts';
 
-t.setTimeout(280_000);
+t.setTimeout(590_000);
 const server = await AttackedServer.start(t);
 
 const slow = requestBlock('/attacked/Slow');

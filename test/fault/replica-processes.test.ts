@@ -16,7 +16,7 @@ import { put as putRequest, range } from '../unit/mvcc/requests.ts';
 import { openStore } from '../unit/mvcc/storage.ts';
 import { certificates } from '../unit/transport/tls-support.ts';
 
-t.setTimeout(590_000);
+t.setTimeout(1_190_000);
 
 /** How long a replica stands still: under continuous integration until all others have forgotten it. */
 const stoppedMs = process.env.CI === 'true' ? Number(process.env.STOPPED_MS ?? 60_000) : 2_000;

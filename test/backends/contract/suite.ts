@@ -15,7 +15,7 @@ import { scans } from './scan.ts';
 import { truncate } from './truncate.ts';
 
 /** For the whole suite on a slow machine. */
-const timeoutMs = 300_000;
+const timeoutMs = 590_000;
 
 export function contract(factory: Factory, supports: Supports): void {
   t.setTimeout(timeoutMs);

@@ -1,7 +1,7 @@
 import t from 'tap';
 import { putToTheTest } from './programs.ts';
 
-t.setTimeout(580_000);
+t.setTimeout(1_190_000);
 
 await t.test('etcd3 of PyPI', (t) =>
   putToTheTest(t, {

@@ -29,7 +29,7 @@ function stringify(answer: unknown): string {
 }
 
 if (!skipped(t, etcd)) {
-  t.setTimeout(280_000);
+  t.setTimeout(590_000);
 
   await t.test('two etcds give the same answers', async (t) => {
     const found = await search(pair, seed, steps);

@@ -6,7 +6,7 @@ import { portFor, transports } from './target.ts';
 /** Those of h2spec 2.2.1. Fewer: it did not run them all. */
 const testCount = 145;
 
-t.setTimeout(280_000);
+t.setTimeout(590_000);
 
 t.test("h2spec's report is read as it is", async (t) => {
   const report = `<testsuites>

@@ -7,7 +7,7 @@ import { findInteropClient, interop, interopCases } from './interop.ts';
 import { type Served, transports } from './target.ts';
 import * as service from './test-service.ts';
 
-t.setTimeout(280_000);
+t.setTimeout(590_000);
 
 /** The number that grpc-js has for it. */
 const gzip = 2;

@@ -16,7 +16,7 @@ import { checkpoint, dataOf, fill, filled, idOf, readAll, readScan, row } from '
 import { temporaryDirectory } from '../../../support/process.ts';
 import { place, query } from './support.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(590_000);
 
 /** Too long for the journal. */
 const large = { slot: 4, id: idOf(4), data: new Uint8Array(300 * 1024).fill(4) };

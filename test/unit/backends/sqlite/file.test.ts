@@ -10,7 +10,7 @@ import { bytes, checkpoint, fill, row } from '../../../backends/contract/databas
 import { Child, repositoryRoot } from '../../../support/process.ts';
 import { place, query } from './support.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(590_000);
 
 t.test('a second plinth on the same directory is refused at once, until the first is gone', async (t) => {
   const here = place(t);

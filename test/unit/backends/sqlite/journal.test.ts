@@ -11,7 +11,7 @@ import { checkpoint, dataOf, fill, filled, idOf, readAll, readScan, row } from '
 import { eventually } from '../../../support/process.ts';
 import { type Place, place, query } from './support.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(590_000);
 
 const journalOf = ({ dataDir }: Place) => join(dataDir, 'plinth.journal');
 const inTable = ({ file }: Place) =>

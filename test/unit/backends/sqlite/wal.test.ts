@@ -6,7 +6,7 @@ import { checkpoint, fill, readScan, row } from '../../../backends/contract/data
 import { eventually } from '../../../support/process.ts';
 import { place } from './support.ts';
 
-t.setTimeout(300_000);
+t.setTimeout(590_000);
 
 const mebibyte = 1024 * 1024;
 
